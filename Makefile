@@ -1,0 +1,54 @@
+# Each target sets up what it needs in .venv; two stamps make it quick, and offline, when run again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := $(VENV)/runs.stamp
+DEVELOPS := $(VENV)/develops.stamp
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -e
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # two stamps must not install into one environment at a time
+.PHONY: help setup demo test test-slow check docs bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(DEVELOPS) ## make .venv with the wattshed command and every tool below
+	@echo "ready; try $(BIN)/wattshed --help"
+
+demo: $(RUNS) ## reproduce, audit and plan on the bundled measurements; write a report
+	$(BIN)/wattshed demo
+
+test: $(DEVELOPS) ## run the tests on two cores (under 5 minutes)
+	$(BIN)/pytest -q -n 2
+
+test-slow: $(DEVELOPS) ## run the tests that take minutes, such as a fresh clone
+	$(BIN)/pytest -q -m slow || test $$? -eq 5 # 5: there are none
+
+check: $(DEVELOPS) ## lint, format, types, layers, and docs without warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: $(DEVELOPS) ## build the documentation into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+bench: $(DEVELOPS) ## run every script in benchmarks/
+	@for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(BIN)/python "$$script" || exit; done
+
+# A half-made environment would pass for a whole one, hence the rm.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("wattshed needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# Only `demo` is content with the light stamp; the other serves it too.
+$(RUNS): pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[all]'
+	@touch $@
+
+$(DEVELOPS): pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[dev]'
+	@touch $(RUNS) $@

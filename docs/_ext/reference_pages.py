@@ -1,0 +1,90 @@
+"""Pages that are read off the code, so that they cannot disagree with it.
+
+Written to `docs/reference/generated/` before Sphinx reads its sources; the pages beside it include them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from typer.testing import CliRunner
+
+from wattshed import errors
+from wattshed.cli.main import app
+from wattshed.domain import schema
+
+TABLES = {
+    "A trial in a profile": schema.PROFILE,
+    "A row of a generic workload file": schema.WORKLOAD,
+    "A row that `wattshed predict` prints": schema.PREDICTION,
+    "A plotted point of the paper": schema.PUBLISHED,
+}
+
+
+def setup(sphinx: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    sphinx.connect("builder-inited", _write)
+    return {"parallel_read_safe": True}
+
+
+def pages() -> dict[str, str]:
+    """Every generated page as Markdown, by file name."""
+    return {"cli.md": _cli_page(), "schema.md": _schema_page(), "errors.md": _errors_page()}
+
+
+def _write(sphinx: Sphinx) -> None:
+    """Write the pages that changed: an untouched file is not rebuilt."""
+    folder = Path(sphinx.srcdir) / "reference" / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _cli_page() -> str:
+    """What `wattshed VERB --help` says, verb by verb."""
+    verbs = [str(command.name) for command in app.registered_commands]
+    return "\n".join(f"## wattshed {verb}\n\n```text\n{_help(verb)}\n```\n" for verb in verbs)
+
+
+def _help(verb: str) -> str:
+    plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "96"}
+    shown = CliRunner().invoke(app, [verb, "--help"], env=plain, catch_exceptions=False)
+    return "\n".join(line.rstrip() for line in shown.stdout.strip().splitlines())
+
+
+def _schema_page() -> str:
+    tables = [f"## {title}\n\n{_column_table(columns)}" for title, columns in TABLES.items()]
+    reasons = _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in schema.REASONS.items()))
+    return "\n".join([*tables, f"## Reason codes\n\n{reasons}"])
+
+
+def _column_table(columns: Iterable[schema.Column]) -> str:
+    rows = (
+        (
+            f"`{column.name}`",
+            column.kind,
+            column.unit,
+            "yes" if column.required else "",
+            "" if column.least is None else f"{column.least:g}",
+            column.meaning,
+        )
+        for column in columns
+    )
+    return _table(("column", "kind", "unit", "required", "least", "meaning"), rows)
+
+
+def _errors_page() -> str:
+    """The tree of errors as drawn in the module, and one row a class."""
+    classes = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WattshedError)
+    ]
+    rows = ((f"`{kind.__name__}`", str(kind.exit_code), (kind.__doc__ or "").splitlines()[0]) for kind in classes)
+    return _table(("error", "exit code", "meaning"), rows)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

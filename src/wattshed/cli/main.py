@@ -1,0 +1,48 @@
+"""The composition root: `wattshed VERB`. Each verb is a module of this package, imported when it runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from wattshed import __version__
+from wattshed.cli import audit, demo, fit, plan, predict, reproduce, validate
+from wattshed.cli.frame import guarded
+
+app = typer.Typer(
+    name="wattshed",
+    help="Place each LLM query on the machine where it costs least energy.",
+    epilog="Start with: wattshed demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wattshed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Place each LLM query on the machine where it costs least energy."""
+
+
+for verb in (demo, validate, fit, predict, plan, reproduce, audit):
+    app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

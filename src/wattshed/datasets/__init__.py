@@ -1,0 +1,1 @@
+"""Readers and writers of profiles, workloads, fleets, and the data that ships with the package."""

@@ -1,0 +1,152 @@
+"""Fleets from YAML: which measured systems may serve which model, how many of each, and within what limits.
+
+name: two A100s and a Mac              # default: the name of the file
+profile: bundled:wilkins2024           # default; or a directory, relative to this file
+model: Llama-2 (7B)
+predictor: prefix                      # default; or table, regression
+channel: total                         # default; or gpu, cpu
+systems:
+  - system: Swing AMD+A100             # as the profile calls it
+    name: a100                         # default: the same
+    count: 2                           # default: 1
+    host_power_w: 40                   # default: 0; power that the meters did not see
+  - system: M1-Pro
+    max_output_tokens: 256             # default: what the profile says; likewise max_input_tokens, max_total_tokens
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wattshed.datasets.defects import Defect, advice, model_defects, refuse
+from wattshed.datasets.profiles import PREFIX
+from wattshed.domain.choices import Channel, PredictorKind
+from wattshed.domain.measurement import Profile
+from wattshed.domain.system import Fleet, Limits, Pool
+from wattshed.errors import InputError, MissingError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Entry(_Part):
+    system: str
+    name: str | None = Field(default=None, min_length=1)
+    count: int = Field(default=1, ge=1)
+    host_power_w: float = Field(default=0.0, ge=0)
+    max_input_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_total_tokens: int | None = Field(default=None, ge=2)
+
+
+class _Document(_Part):
+    name: str | None = Field(default=None, min_length=1)
+    profile: str = PREFIX + "wilkins2024"
+    model: str
+    predictor: PredictorKind = "prefix"
+    channel: Channel = "total"
+    systems: list[_Entry] = Field(min_length=1)
+
+
+def read_fleet(path: str | Path) -> Fleet:
+    """The fleet in a YAML file; raises `InputError` for its first defect. The profile is not opened: see `resolve`."""
+    fleet, found = parse_fleet(Path(path))
+    refuse(found)
+    assert fleet is not None  # there are defects, or there is a fleet
+    return fleet
+
+
+def parse_fleet(path: Path) -> tuple[Fleet | None, list[Defect]]:
+    """The fleet in a file, or everything that is wrong with it."""
+    try:
+        document = _Document.model_validate(_yaml(path))
+    except ValidationError as error:
+        return None, model_defects(error, _Document, str(path))
+    except InputError as error:
+        return None, [Defect(str(path), error.problem, error.row, error.field, error.fix)]
+    pools = tuple(_pool(entry) for entry in document.systems)
+    found = list(_namesakes(pools, str(path)))
+    if found:
+        return None, found
+    bundled = document.profile.startswith(PREFIX)
+    profile = document.profile if bundled else str(path.parent / document.profile)
+    return Fleet(document.name or path.stem, profile, document.model, pools, document.predictor, document.channel), []
+
+
+def resolve(fleet: Fleet, profile: Profile) -> Fleet:
+    """The fleet with systems and model spelt as in the profile; case does not matter.
+
+    Raises `InputError` for a system or model that the profile did not measure, with the closest that it did.
+    """
+    pairs = {(system.name, system.model) for system in profile.systems}
+    model = _measured(fleet.model, {model for _, model in pairs}, "model", fleet)
+    systems = {system for system, _ in pairs}
+    pools = []
+    for position, pool in enumerate(fleet.pools):
+        field = f"systems[{position}].system"
+        system = _measured(pool.system, systems, field, fleet)
+        if (system, model) not in pairs:
+            others = sorted(name for name, measured in pairs if measured == model)
+            problem = f"{system!r} was not measured with {model!r}"
+            raise InputError(problem, path=fleet.name, field=field, fix=f"choose from {', '.join(others)}")
+        pools.append(replace(pool, system=system, name=system if pool.name == pool.system else pool.name))
+    return replace(fleet, model=model, pools=tuple(pools))
+
+
+def _measured(name: str, known: Iterable[str], field: str, fleet: Fleet) -> str:
+    spelt = {candidate.casefold(): candidate for candidate in sorted(known)}
+    if name.casefold() not in spelt:
+        problem = f"{name!r} is not in profile {fleet.profile}"
+        raise InputError(problem, path=fleet.name, field=field, fix=advice(name, spelt.values()))
+    return spelt[name.casefold()]
+
+
+def _pool(entry: _Entry) -> Pool:
+    limits = Limits(entry.max_input_tokens, entry.max_output_tokens, entry.max_total_tokens)
+    if limits != Limits():
+        limits = replace(limits, reason="set in the fleet file")
+    return Pool(entry.name or entry.system, entry.system, entry.count, entry.host_power_w, limits)
+
+
+def _namesakes(pools: Iterable[Pool], path: str) -> Iterator[Defect]:
+    seen: set[str] = set()
+    for position, pool in enumerate(pools):
+        if pool.name in seen:
+            fix = "give each a name of its own, or one entry a higher count"
+            yield Defect(path, f"a second entry is called {pool.name!r}", field=f"systems[{position}].name", fix=fix)
+        seen.add(pool.name)
+
+
+def _yaml(path: Path) -> object:
+    if not path.exists():
+        raise MissingError(f"{path}: no such file; write a fleet there (see the guide 'Plan a fleet')")
+    try:
+        document: object = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader, below
+    except IsADirectoryError as error:
+        raise InputError("is a directory", fix="give the YAML file of a fleet") from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", fix="save it as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        row = None if error.problem_mark is None else error.problem_mark.line + 1
+        raise InputError(f"is not YAML: {error.problem}", row=row, fix="mend that line") from error
+    except yaml.YAMLError as error:
+        raise InputError("is not YAML text", fix="take out what is not printable") from error
+    if not isinstance(document, dict):
+        raise InputError("holds no fleet", fix="write at least 'model: NAME' and 'systems:' with a list")
+    return document
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error, not the last of the two."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)

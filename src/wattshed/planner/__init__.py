@@ -1,0 +1,1 @@
+"""Offline planning: evaluate, sweep, front, audit."""

@@ -1,0 +1,1 @@
+"""Policies: pure scoring functions that say which system a query joins."""

@@ -1,0 +1,70 @@
+"""The role of a predictor: energy and runtime of queries on one system, on one channel.
+
+Implementations are frozen values fitted by `fit.py` and kept in one JSON file by `file.py`. All pass the contract suite
+in `tests/contracts/predictor_suite.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from wattshed.domain.arrays import Booleans, Integers
+from wattshed.domain.choices import PredictorKind
+from wattshed.domain.prediction import Prediction, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The range of token counts that was measured; predictions outside it are flagged as extrapolated."""
+
+    min_input_tokens: int
+    max_input_tokens: int
+    min_output_tokens: int
+    max_output_tokens: int
+    max_total_tokens: int
+
+    def inside(self, input_tokens: Integers, output_tokens: Integers) -> Booleans:
+        """Whether each of N queries lies in the measured box; shape (N,)."""
+        m, n = np.asarray(input_tokens), np.asarray(output_tokens)
+        return (
+            (m >= self.min_input_tokens)
+            & (m <= self.max_input_tokens)
+            & (n >= self.min_output_tokens)
+            & (n <= self.max_output_tokens)
+            & (m + n <= self.max_total_tokens)
+        )
+
+
+class Predictor(Protocol):
+    """Predicts E(m, n) and R(m, n) of one system."""
+
+    @property
+    def kind(self) -> PredictorKind:
+        """Which family it belongs to; names the form in the predictor file."""
+        ...
+
+    @property
+    def monotone(self) -> bool:
+        """Whether it claims non-negative predictions that never fall as m or n grows."""
+        ...
+
+    @property
+    def support(self) -> Support:
+        """The measured range."""
+        ...
+
+    def predict(self, input_tokens: Integers, output_tokens: Integers) -> Prediction:
+        """Predictions for N queries; both arrays have shape (N,) and so has each part of the answer.
+
+        The standard deviations hold both the scatter of the trials and the misfit of the form, so that
+        prediction +- 1.96 sd is meant to cover a new cell's mean in 95 of 100 cases; `check.py` counts.
+        """
+        ...
+
+    def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:
+        """Sums over N shapes, weighted by `queries`, under each of R bootstrap resamplings of the trials.
+
+        Costs O(N) and not O(N R) where the form allows. R is at least 200.
+        """
+        ...

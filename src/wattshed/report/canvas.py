@@ -1,0 +1,64 @@
+"""How every figure of the project looks: one palette, one style, and no state that outlives a drawing.
+
+Colours are those of Okabe and Ito (2008), told apart by colour-blind readers; a system keeps its colour in all figures
+of one document because `colour` goes by its place in the fleet.
+"""
+
+import io
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Final, ParamSpec
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+INK: Final = "#222222"
+
+_STYLE: Final = Path(__file__).with_name("wattshed.mplstyle")
+
+
+def drawn(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the style of the project; for every function that makes a figure."""
+
+    @wraps(function)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with rc_context(fname=_STYLE):
+            return function(*args, **kwargs)
+
+    return styled
+
+
+def colour(position: int) -> str:
+    """The colour of the system at `position`; repeats after eight."""
+    return COLOURS[position % len(COLOURS)]
+
+
+def marker(position: int) -> str:
+    """The marker of the series at `position`; repeats after eight."""
+    return MARKERS[position % len(MARKERS)]
+
+
+def panels(columns: int, *, height_in: float = 3.0, width_in: float = 3.4) -> tuple[Figure, list[Axes]]:
+    """A figure with `columns` panels in a row, each `width_in` by `height_in` inches."""
+    figure = Figure(figsize=(width_in * columns, height_in), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG document, the same bytes for the same figure."""
+    buffer = io.StringIO()
+    with rc_context(fname=_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure; the suffix of `path` names the format."""
+    with rc_context(fname=_STYLE):
+        figure.savefig(path, dpi=160)

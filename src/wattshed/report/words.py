@@ -1,0 +1,62 @@
+"""Sentences generated from numbers, so that no reader has to trust a remembered figure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from wattshed.domain.plan import Interval
+from wattshed.planner.evaluate import best_baseline
+from wattshed.planner.planning import Planning
+from wattshed.planner.published import PublishedSaving
+from wattshed.units import kwh, percent
+
+CLAIMED_SAVING: Final = 0.075
+"""The saving that the paper's abstract and conclusion state, as a fraction."""
+
+
+def in_percent(fraction: float, digits: int = 2) -> str:
+    """A fraction as people read it, with its sign: -0.182 is "-18.20 %"."""
+    return f"{percent(fraction):+.{digits}f} %"
+
+
+def in_percent_with_bounds(interval: Interval, digits: int = 2) -> str:
+    """A fraction with the bounds of its 95 % interval."""
+    lower, upper = percent(interval.lower), percent(interval.upper)
+    return f"{in_percent(interval.value, digits)} [{lower:+.{digits}f}, {upper:+.{digits}f}]"
+
+
+def claim_statement(savings: Sequence[PublishedSaving]) -> str:
+    """What the published figures imply, and how far that is from the published claim."""
+    implied = {
+        f"{saving.figure} against {baseline}": fraction
+        for saving in savings
+        for baseline, fraction in (("A100 only", saving.against_a100), ("M1 only", saving.against_m1))
+    }
+    nearest = min(implied, key=lambda name: abs(implied[name] - CLAIMED_SAVING))
+    every = ", ".join(f"{percent(fraction):.2f} % ({name})" for name, fraction in implied.items())
+    return (
+        f"The text's {percent(CLAIMED_SAVING):.1f} % is computed by no published rule. The published figures imply "
+        f"{every}; the nearest is {percent(implied[nearest]):.2f} % ({nearest})."
+    )
+
+
+def plan_advice(planning: Planning) -> str:
+    """The plan in a sentence or two: shares, energy, and the saving against the best single system."""
+    chosen, best = planning.chosen, best_baseline(planning.chosen)
+    shares = ", ".join(f"{percent(s.queries / chosen.queries):.1f} % to {s.system}" for s in chosen.shares)
+    verdict = (
+        f"It uses {sized(best.energy)} less energy than {best.baseline} alone, the best single system"
+        if best.energy.lower > 0
+        else f"No saving against {best.baseline} alone, the best single system, is certain"
+        f" ({in_percent_with_bounds(best.energy)})"
+    )
+    return (
+        f"Place {chosen.queries:,} queries of {chosen.workload} by {chosen.policy}: {shares}. {verdict}. "
+        f"Energy {kwh(chosen.energy_j.value):.4g} kWh, mean runtime {chosen.mean_runtime_s:.3g} s, "
+        f"95 % of queries within {chosen.p95_runtime_s:.3g} s, no waiting."
+    )
+
+
+def sized(interval: Interval) -> str:
+    """The size of a fraction without its sign, with the bounds of its interval."""
+    low, high = sorted((abs(interval.lower), abs(interval.upper)))
+    return f"{percent(abs(interval.value)):.2f} % (95 % interval {percent(low):.2f} to {percent(high):.2f})"

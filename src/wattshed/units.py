@@ -1,0 +1,34 @@
+"""Conversion factors; nobody else in the package writes one.
+
+Inside, quantities are joules, seconds, watts and tokens. Kilowatt-hours, percentages and the like exist only where
+people read them, and come from here.
+"""
+
+from typing import Final
+
+J_PER_KWH: Final = 3.6e6
+"""Joules in a kilowatt-hour: 1,000 W for 3,600 s (SI brochure, 9th edition, table 8)."""
+
+J_PER_MJ: Final = 1e-3
+"""Joules in a millijoule (SI prefix)."""
+
+S_PER_MS: Final = 1e-3
+"""Seconds in a millisecond (SI prefix)."""
+
+S_PER_H: Final = 3600.0
+"""Seconds in an hour."""
+
+
+def kwh(energy_j: float) -> float:
+    """Energy in kilowatt-hours, for people."""
+    return energy_j / J_PER_KWH
+
+
+def hours(runtime_s: float) -> float:
+    """A time in hours, for people."""
+    return runtime_s / S_PER_H
+
+
+def percent(fraction: float) -> float:
+    """A fraction in per cent, for people."""
+    return 100.0 * fraction

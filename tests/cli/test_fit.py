@@ -1,0 +1,96 @@
+"""`wattshed fit` writes predictors and says what they are worth."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+
+from wattshed.cli import fit
+from wattshed.cli.frame import guarded
+from wattshed.domain.choices import CHANNELS, PredictorKind
+from wattshed.predictors.file import load
+from wattshed.predictors.fit import FORMS
+
+PROFILE = "bundled:wilkins2024"
+ERRORS = {"cells", "fit_mape", "held_out_cells", "held_out_mape", "held_out_max_error", "coverage", "unseen_mape"}
+
+
+def run(*arguments: str) -> int:
+    """The exit code of `wattshed fit ARGUMENTS`."""
+    app = typer.Typer()
+    app.command(epilog=fit.EXAMPLES)(fit.command)
+    return guarded(lambda: app(arguments, standalone_mode=False))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_a100_pair_is_known_within_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """The default form on the bundled profile: held-out energy error at most 10 % on both A100 nodes."""
+    assert run(PROFILE, "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    a100 = [pair for pair in document["systems"] if "A100" in pair["system"] and pair["model"].endswith("(7B)")]
+    assert len(a100) == 6
+    assert all(pair["energy"]["held_out_mape"] <= 0.10 for pair in a100)
+
+
+def test_document_has_its_fields(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON names profile, kind, channel and file, and gives errors of both quantities, or a reason, per pair."""
+    assert run(PROFILE, "--predictor", "table", "--out", "table.json", "--json") == 0
+
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(document) == ["profile", "kind", "channel", "file", "systems", "skipped"]
+    assert (document["kind"], document["channel"], document["file"]) == ("table", "total", "table.json")
+    for pair in document["systems"]:
+        assert list(pair) == ["system", "model", "energy", "runtime"]
+        assert pair["energy"].keys() == pair["runtime"].keys() == ERRORS
+    assert {"system", "model", "reason"} == document["skipped"][0].keys()
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_file_holds_what_was_asked_for(here: Path, channel: str) -> None:
+    """The predictor file has the kind and the channel of the flags; without --out it is predictor.json."""
+    assert run(PROFILE, "--predictor", "regression", "--channel", channel) == 0
+
+    fitted = load(here / "predictor.json")
+    assert (fitted.kind, fitted.channel) == ("regression", channel)
+
+
+def test_people_get_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """The errors in per cent, what was skipped and why, and the name of the file."""
+    assert run(PROFILE, "--predictor", "table") == 0
+
+    shown = capsys.readouterr().out
+    for words in ("held out", "covered", "Palmetto Intel+V100", "skipped M1-Pro, Falcon (7B)", "wrote predictor.json"):
+        assert words in shown
+
+
+def test_predictors_are_written_over_and_other_files_are_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second fit replaces the first; somebody's notes stay."""
+    (here / "notes.txt").write_text("mine")
+
+    assert [run(PROFILE, "--predictor", "table") for _ in range(2)] == [0, 0]
+    assert run(PROFILE, "--predictor", "table", "--out", "notes.txt") == 2
+
+    assert "notes.txt exists and is not a predictor file" in capsys.readouterr().err
+    assert (here / "notes.txt").read_text() == "mine"
+
+
+def test_flags_offer_what_there_is() -> None:
+    """The kinds of the command line are those that can be fitted."""
+    assert set(get_args(PredictorKind)) == set(FORMS)
+
+
+def test_a_missing_profile_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3, one line, nothing written."""
+    assert run("bundled:nothing") == 3
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not Path("predictor.json").exists()

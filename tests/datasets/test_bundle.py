@@ -1,0 +1,81 @@
+"""What ships with the package is the reference data, re-encoded and nothing else."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from wattshed.datasets.profiles import BUNDLED
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "bundle_reference.py"
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    """The developer's tool that makes the bundle."""
+    spec = spec_from_file_location("bundle_reference", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_bundle_equals_a_fresh_encoding(tool: ModuleType, reference: Path, tmp_path: Path) -> None:
+    """Running the tool again gives the same tables and the same manifest."""
+    tool.main(reference, tmp_path)
+
+    fresh = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
+    assert fresh == {path.relative_to(BUNDLED) for path in BUNDLED.rglob("*.*") if path.suffix != ".md"}
+    for path in fresh:
+        if path.suffix == ".parquet":
+            assert_frame_equal(pl.read_parquet(tmp_path / path), pl.read_parquet(BUNDLED / path))
+        else:
+            assert (tmp_path / path).read_text() == (BUNDLED / path).read_text()
+
+
+def test_every_number_of_the_source_is_kept(reference: Path) -> None:
+    """Trial by trial the bundled figures are those of the source, to the last digit, gaps included."""
+    ours = pl.read_parquet(BUNDLED / "wilkins2024" / "trials.parquet")
+    theirs = pl.read_csv(reference / "wilkins2024" / "trials.csv", infer_schema_length=None)
+
+    names = {
+        "runtime_s": "runtime_s",
+        "compute_runtime_s": "runtime_compute_s",
+        "gpu_energy_j": "gpu_energy_j",
+        "cpu_energy_j": "cpu_energy_j",
+        "input_tokens": "input_tokens",
+        "output_tokens": "output_tokens",
+        "logged_total_tokens": "logged_total_tokens",
+        "trial": "iteration",
+        "warm_up": "warmup",
+        "devices": "n_gpus",
+    }
+    assert_frame_equal(ours.select(*names), theirs.select(pl.col(theirs).alias(our) for our, theirs in names.items()))
+
+
+def test_reasons_say_what_is_missing_or_odd() -> None:
+    """Trials without processor energy, warm-ups and restored lengths bear a code, and nobody else does."""
+    trials = pl.read_parquet(BUNDLED / "wilkins2024" / "trials.parquet")
+
+    def coded(code: str) -> pl.Series:
+        return trials["reasons"].fill_null("").str.split(";").list.contains(code)
+
+    assert (coded("no_cpu_meter") == trials["cpu_energy_j"].is_null()).all()
+    assert (coded("warm_up") == trials["warm_up"]).all()
+    assert coded("negative_cpu").sum() == (trials["cpu_energy_j"] < 0).sum() == 10
+    assert coded("input_restored").sum() == 81
+
+
+def test_the_bundle_is_small() -> None:
+    """All bundled data together stay below 2 MB."""
+    assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) < 2_000_000
+
+
+def test_every_data_set_has_its_card() -> None:
+    """Each bundled directory says in a README where its numbers come from."""
+    for directory in BUNDLED.iterdir():
+        assert "github" in (directory / "README.md").read_text()
