@@ -81,6 +81,13 @@ class PredictorSuite:
 
         assert flags.tolist() == [False] * 3 + [True] * 3
 
+    def test_expects_what_it_predicts(self, predictor: Predictor, shapes: np.ndarray) -> None:
+        """`expect` is `predict` without the errors."""
+        expected, predicted = predictor.expect(*shapes), predictor.predict(*shapes)
+
+        np.testing.assert_allclose(expected.energy_j, predicted.energy_j, rtol=1e-11, atol=1e-9)
+        np.testing.assert_allclose(expected.runtime_s, predicted.runtime_s, rtol=1e-11, atol=1e-9)
+
     def test_totals_agree_with_predictions(self, predictor: Predictor, shapes: np.ndarray) -> None:
         """The resampled totals scatter around the sum of the predictions, each query as often as it comes."""
         queries = np.random.default_rng(8).integers(1, 9, QUERIES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.choices import PredictorKind
 from wattshed.domain.cost import CostTable
-from wattshed.domain.prediction import Prediction, Totals
+from wattshed.domain.prediction import Expectation, Prediction, Totals
 from wattshed.domain.query import Workload
 from wattshed.domain.system import Fleet, Limits, Pool
 from wattshed.planner.evaluate import Evaluator
@@ -49,6 +49,11 @@ class LinearPredictor:
         nothing = np.zeros(energy_j.shape)
         outside = ~self.support.inside(input_tokens, output_tokens)
         return Prediction(energy_j, energy_j / self.power_w, nothing, nothing, outside)
+
+    def expect(self, input_tokens: Integers, output_tokens: Integers) -> Expectation:
+        """The line, without its error."""
+        said = self.predict(input_tokens, output_tokens)
+        return Expectation(said.energy_j, said.runtime_s)
 
     def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:
         """The sum of the line, scaled."""

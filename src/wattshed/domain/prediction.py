@@ -27,6 +27,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Expectation:
+    """Energy and runtime of N queries without their uncertainty; shape (N,) each. What placing millions needs."""
+
+    energy_j: Floats
+    runtime_s: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Totals:
     """Energy and runtime of a whole set of queries under each of R resamplings of the trials; shape (R,) each."""
 

@@ -24,11 +24,11 @@ def cost_table(
     energy_j, runtime_s = np.empty(shape, order="F"), np.empty(shape, order="F")  # read system by system
     feasible, extrapolated = np.empty(shape, np.bool_, order="F"), np.empty(shape, np.bool_, order="F")
     for position, (pool, limit, predictor) in enumerate(zip(fleet.pools, limits, predictors, strict=True)):
-        prediction = predictor.predict(m, n)
-        energy_j[:, position] = prediction.energy_j + pool.host_power_w * prediction.runtime_s
-        runtime_s[:, position] = prediction.runtime_s
+        expected = predictor.expect(m, n)
+        energy_j[:, position] = expected.energy_j + pool.host_power_w * expected.runtime_s
+        runtime_s[:, position] = expected.runtime_s
         feasible[:, position] = limit.tightened(pool.limits).allow(m, n)
-        extrapolated[:, position] = prediction.extrapolated
+        extrapolated[:, position] = ~predictor.support.inside(m, n)
     return CostTable(energy_j, runtime_s, feasible, extrapolated)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from wattshed.domain.arrays import Integers
 from wattshed.domain.choices import PredictorKind
-from wattshed.domain.prediction import Prediction, Totals
+from wattshed.domain.prediction import Expectation, Prediction, Totals
 from wattshed.predictors.predictor import Predictor, Support
 
 
@@ -47,6 +47,13 @@ class MeanPredictor:
             np.sqrt(np.sum([each.energy_sd_j**2 for each in said], axis=0)) / len(said),
             np.sqrt(np.sum([each.runtime_sd_s**2 for each in said], axis=0)) / len(said),
             np.any([each.extrapolated for each in said], axis=0),
+        )
+
+    def expect(self, input_tokens: Integers, output_tokens: Integers) -> Expectation:
+        """The mean expectation."""
+        said = [part.expect(input_tokens, output_tokens) for part in self.parts]
+        return Expectation(
+            np.mean([each.energy_j for each in said], axis=0), np.mean([each.runtime_s for each in said], axis=0)
         )
 
     def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:

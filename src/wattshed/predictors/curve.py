@@ -14,7 +14,7 @@ import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.choices import PredictorKind
-from wattshed.domain.prediction import Prediction, Totals
+from wattshed.domain.prediction import Expectation, Prediction, Totals
 from wattshed.predictors.predictor import Support
 
 Tokens: TypeAlias = Integers | Floats
@@ -68,6 +68,10 @@ class Curve:
     misfit: float = 0.0
     residual_sd: float = 0.0
 
+    def mean(self, input_tokens: Tokens, output_tokens: Tokens) -> Floats:
+        """The quantity for N queries, shape (N,)."""
+        return self.basis.weighted(input_tokens, output_tokens, self.coefficients[:, None])[:, 0]
+
     def estimate(self, input_tokens: Tokens, output_tokens: Tokens) -> Estimate:
         """The quantity for N queries, whose token counts may be means, and its standard deviation."""
         weights = np.column_stack([self.coefficients, self.factor])
@@ -99,6 +103,11 @@ class CurvePredictor:
         m, n = np.asarray(input_tokens, np.int64), np.asarray(output_tokens, np.int64)
         energy, runtime = self.energy.estimate(m, n), self.runtime.estimate(m, n)
         return Prediction(energy.mean, runtime.mean, energy.sd, runtime.sd, ~self.support.inside(m, n))
+
+    def expect(self, input_tokens: Integers, output_tokens: Integers) -> Expectation:
+        """The energies and runtimes of `predict` alone."""
+        m, n = np.asarray(input_tokens, np.int64), np.asarray(output_tokens, np.int64)
+        return Expectation(self.energy.mean(m, n), self.runtime.mean(m, n))
 
     def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:
         """Sums over N shapes weighted by `queries`, under each of R resamplings of the trials."""
