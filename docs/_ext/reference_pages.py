@@ -15,6 +15,7 @@ from wattshed.domain import schema
 
 TABLES = {
     "A trial in a profile": schema.PROFILE,
+    "A power sample in a bundle": schema.SAMPLE,
     "A row of a generic workload file": schema.WORKLOAD,
     "A row that `wattshed predict` prints": schema.PREDICTION,
     "A plotted point of the paper": schema.PUBLISHED,

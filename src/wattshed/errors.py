@@ -5,7 +5,9 @@
     |-- UsageError                    exit 2   a flag or an argument is wrong
     |-- InputError                    exit 2   a file is malformed; names file, row, field and the fix
     |-- InfeasibleError               exit 2   no system of the fleet can serve a query
-    `-- MissingError                  exit 3   a file, an optional library, a meter or an engine is not there
+    |-- MissingError                  exit 3   a file, an optional library, a meter or an engine is not there
+    |-- MeterError                    exit 3   a meter cannot answer; carries a reason code
+    `-- EngineError                   exit 3   an engine failed; carries a reason code
 
 A message says what was expected, what was found and what to do, in one line.
 """
@@ -57,3 +59,23 @@ class MissingError(WattshedError):
     """A thing that is needed and is not there, with the command that brings it."""
 
     exit_code: ClassVar[int] = 3
+
+
+class MeterError(WattshedError):
+    """A meter that cannot answer; `reason` is a code of `schema.METER_REASONS`."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, reason: str, problem: str) -> None:
+        self.reason = reason
+        super().__init__(problem)
+
+
+class EngineError(WattshedError):
+    """An engine that failed; `reason` is `out_of_memory`, `timed_out`, `engine_gone` or `refused`."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, reason: str, problem: str) -> None:
+        self.reason = reason
+        super().__init__(problem)

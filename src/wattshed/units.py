@@ -12,8 +12,17 @@ J_PER_KWH: Final = 3.6e6
 J_PER_MJ: Final = 1e-3
 """Joules in a millijoule (SI prefix)."""
 
+J_PER_UJ: Final = 1e-6
+"""Joules in a microjoule (SI prefix)."""
+
+W_PER_MW: Final = 1e-3
+"""Watts in a milliwatt (SI prefix)."""
+
 S_PER_MS: Final = 1e-3
 """Seconds in a millisecond (SI prefix)."""
+
+S_PER_NS: Final = 1e-9
+"""Seconds in a nanosecond (SI prefix)."""
 
 S_PER_H: Final = 3600.0
 """Seconds in an hour."""

@@ -78,7 +78,22 @@ def test_a_file_of_predictors_answers_alike(predictor: Path, capsys: pytest.Capt
     """Fitted now or then, a prediction is the same."""
     then = answer(capsys, "--predictor", str(predictor), *PAIR, "--tokens", "100,100")
 
-    assert then == answer(capsys, *PROFILE, *PAIR, "--channel", "gpu", "--tokens", "100,100")
+    now = answer(capsys, *PROFILE, *PAIR, "--channel", "gpu", "--tokens", "100,100")
+    now["points"][0]["feasible"] = None  # limits stand in the profile alone
+    assert then == now
+
+
+def test_what_the_system_cannot_serve_is_flagged(predictor: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The M1 stops at 512 output tokens, as its profile says; a predictor file does not say."""
+    points = ("--tokens", "32,512", "--tokens", "32,513")
+
+    from_profile = answer(capsys, *PROFILE, *PAIR, *points)["points"]
+    from_file = answer(capsys, "--predictor", str(predictor), *PAIR, *points)["points"]
+
+    assert [row["feasible"] for row in from_profile] == [True, False]
+    assert [row["feasible"] for row in from_file] == [None, None]
+    assert run(*PROFILE, *PAIR, *points) == 0
+    assert "1 of 2 points are beyond what this system is known to serve" in capsys.readouterr().out
 
 
 def test_people_are_told_of_extrapolation(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +133,10 @@ def test_bad_points_are_located(text: str, message: str, tmp_path: Path, capsys:
         ((*PROFILE, *PAIR, "--tokens", "5,5", "--points", "p.csv"), "either as --tokens"),
         ((*PROFILE, *PAIR, "--tokens", "5"), "takes INPUT,OUTPUT such as 32,128, got '5'"),
         ((*PROFILE, *PAIR, "--tokens", "5,0"), "counts from 1, got '5,0'"),
+        ((*PROFILE, *PAIR, "--tokens", "5,1_000"), "takes INPUT,OUTPUT such as 32,128, got '5,1_000'"),
+        ((*PROFILE, *PAIR, "--tokens", "10000001,5"), "counts to 10,000,000, got '10000001,5'"),
+        ((*PROFILE, *PAIR, "--tokens", "9223372036854775807,1"), "counts to 10,000,000, got '9223372036854775807,1'"),
+        ((*PROFILE, *PAIR, "--tokens", "5," + "9" * 5000), "counts to 10,000,000, got '5,9999"),
         ((*PAIR, "--tokens", "5,5"), "either --profile or --predictor"),
         ((*PROFILE, "--system", "M1", "--model", "gpt", "--tokens", "5,5"), "model 'gpt' on M1-Pro is unknown"),
         ((*PROFILE, "--system", "M1", "--model", "falcon", "--tokens", "5,5"), "found 1"),

@@ -8,6 +8,9 @@ import typer
 
 from wattshed.cli import validate
 from wattshed.cli.frame import guarded
+from wattshed.datasets.profiles import read_profile
+from wattshed.predictors.file import save
+from wattshed.predictors.fit import fit
 
 
 def run(*arguments: str) -> int:
@@ -86,6 +89,7 @@ def test_defects_are_json_too(fleet: Path, capsys: pytest.CaptureFixture[str]) -
 
     document = json.loads(capsys.readouterr().out)
     assert (document["kind"], document["valid"]) == ("fleet", False)
+    assert document["summary"] == "1 defect"
     assert [defect["field"] for defect in document["defects"]] == ["systems[0].system"]
     assert document["defects"][0]["fix"] == "did you mean 'M1-Pro'?"
 
@@ -106,6 +110,55 @@ def test_a_file_of_no_known_format_is_a_defect(tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr()
     assert "columns hello are of no known workload format" in printed.out
     assert printed.err.endswith("notes.txt: cannot be read\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("llama-2 (7b)", "Falcon (7B)"), "M1-Pro cannot serve Falcon (7B) at all (Falcon does not run usefully"),
+        (("model:", "predictor: batch\nmodel:"), "M1-Pro has no batch predictor: the batch form needs a KV cache"),
+    ],
+)
+def test_a_fleet_that_cannot_be_planned_is_refused(
+    change: tuple[str, str], problem: str, fleet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A system that cannot run the model at all, or has no predictor of the form, is a defect with its reason."""
+    fleet.write_text(fleet.read_text().replace(*change))
+
+    assert run(str(fleet)) == 1
+
+    assert f"{fleet}, field 'systems[0]': {problem}" in capsys.readouterr().out
+
+
+def test_the_case_of_a_suffix_does_not_matter(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """FLEET.YAML is a fleet too."""
+    assert run(str(fleet.rename(fleet.with_name("FLEET.YAML")))) == 0
+
+    assert ": fleet, " in capsys.readouterr().out
+
+
+def test_a_predictor_file_is_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Predictors are the fourth kind of source, known by their content, and checked for their meaning."""
+    path = tmp_path / "predictor.json"
+    only = [("M1-Pro", "Mistral (7B)")]
+    save(fit(read_profile("bundled:wilkins2024"), kind="table", only=only), path)
+
+    assert run(str(path)) == 0
+    path.write_text(path.read_text().replace('"misfit":', '"misfit":-'))
+    assert run(str(path)) == 1
+
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{path}: predictors, 1 table predictor of wilkins2024, total energy"
+    assert "field 'predictors[0].energy.misfit': expected numbers from 0" in printed[1]
+
+
+def test_a_json_workload_is_a_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON lines stay a workload whatever their file is called."""
+    (tmp_path / "trace.json").write_text('{"input_tokens": 5, "output_tokens": 2}\n')
+
+    assert run(str(tmp_path / "trace.json")) == 0
+
+    assert ": workload, generic, 1 query of 1 shape" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("source", ["bundled:nothing", "nowhere.yaml", "nowhere.csv"])

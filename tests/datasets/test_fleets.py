@@ -73,11 +73,12 @@ UNRESOLVED = {
 @pytest.mark.parametrize(("change", "place", "fix"), UNRESOLVED.values(), ids=UNRESOLVED)
 def test_what_was_not_measured_is_refused(change: tuple[str, str], place: str, fix: str, tmp_path: Path) -> None:
     """A system, a model, or a pair of them that the profile lacks is an error with the closest that it has."""
-    fleet = read_fleet(write(tmp_path / "fleet.yaml", SMALL.replace(*change)))
+    path = write(tmp_path / "fleet.yaml", "name: lab\n" + SMALL.replace(*change))
 
     with pytest.raises(InputError) as caught:
-        resolve(fleet, read_profile("bundled:wilkins2024"))
+        resolve(read_fleet(path), read_profile("bundled:wilkins2024"))
 
+    assert str(caught.value).startswith(f"{path}, ")
     assert place in str(caught.value)
     assert fix in str(caught.value)
 
@@ -106,8 +107,14 @@ DEFECTS = {
         "w: -1",
         "field 'systems[0].host_power_w': expected greater than or equal to 0, got -1",
     ),
+    "power of a town": (
+        "w: 40",
+        "w: 1.0e+308",
+        "field 'systems[0].host_power_w': expected less than or equal to 100000, got 1e+308",
+    ),
     "infinite power": ("w: 40", "w: .inf", "field 'systems[0].host_power_w': expected a finite number, got inf"),
     "undefined power": ("w: 40", "w: .nan", "field 'systems[0].host_power_w': expected a finite number, got nan"),
+    "a million machines": ("count: 2", "count: 0x" + "f" * 5000, "field 'systems[0].count': expected less than or"),
     "zero limit": (
         "max_output_tokens: 256",
         "max_output_tokens: 0",
@@ -116,9 +123,26 @@ DEFECTS = {
     "predictor": (
         "predictor: table",
         "predictor: oracle",
-        "field 'predictor': expected 'prefix', 'table' or 'regression', got 'oracle'",
+        "field 'predictor': expected 'prefix', 'table', 'regression' or 'batch', got 'oracle'",
     ),
     "channel": ("channel: gpu", "channel: wall", "field 'channel': expected 'gpu', 'cpu' or 'total', got 'wall'"),
+    "long path": (
+        "profile: profiles/mine",
+        "profile: " + "a" * 5000,
+        "field 'profile': String should have at most 1000 characters, got 'aaa",
+    ),
+    "path with a null": ("profile: profiles/mine", 'profile: "a\\0b"', "field 'profile': String should match pattern"),
+    "no date": ("name: lab", "name: 2020-13-45", "row 1: is not YAML: '2020-13-45' is no timestamp; write it in"),
+    "no int": ("name: lab", "name: !!int foo", "row 1: is not YAML: 'foo' is no int; write it in quotes if it is text"),
+    "no binary": ("name: lab", "name: 0b_", "row 1: is not YAML: '0b_' is no int; write it in quotes if it is text"),
+    "no truth": ("name: lab", "name: !!bool foo", "row 1: is not YAML: 'foo' is no bool; write it in quotes if it is"),
+    "no map": ("name: lab", "name: !!map [1]", "row 1: is not YAML: expected a mapping node, but found sequence; mend"),
+    "thousands of digits": ("count: 2", "count: " + "9" * 5000, "row 9: is not YAML: '99999"),
+    "list in lists": (
+        "name: lab",
+        "name: [&a [1, 1], &b [*a, *a], [*b, *b, *b]]",
+        "field 'name': expected a valid string, got [[...], [...], [...]]; correct the value",
+    ),
     "empty name": ("name: lab", "name: ''", "field 'name': String should have at least 1 character, got ''"),
     "number as model": ("model: Mistral (7B)", "model: 7", "field 'model': expected a valid string, got 7"),
     "twice the same": (
@@ -146,6 +170,7 @@ def test_a_defect_is_found(old: str, new: str, message: str, tmp_path: Path) -> 
 
     assert fleet is None
     assert [str(defect).removeprefix(f"{path}, ")[: len(message)] for defect in found] == [message]
+    assert all(len(defect.problem + defect.fix) < 200 for defect in found)
     with pytest.raises(InputError, match=r"fleet\.yaml, "):
         read_fleet(path)
 
@@ -156,6 +181,7 @@ def test_a_defect_is_found(old: str, new: str, message: str, tmp_path: Path) -> 
         (b"", "holds no fleet; write at least 'model: NAME' and 'systems:' with a list"),
         (b"- M1-Pro\n", "holds no fleet; "),
         (b"model: \xe9\n", "is not UTF-8 text; save it as UTF-8"),
+        (b"model: " + b"[" * 3000 + b"]" * 3000, "is nested too deeply; write a list of systems, each with its keys"),
         (b"model: \x00\n", "is not YAML text; take out what is not printable"),
         (b"model: a\nsystems: []\n", ""),
         (b"model: !!python/object:os.system a\n", "is not YAML: could not determine a constructor"),
@@ -182,8 +208,8 @@ def test_every_defect_is_listed(tmp_path: Path) -> None:
 
 
 def test_a_fleet_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    """No file is a `MissingError`, and a directory is a defect."""
+    """No file is a `MissingError`, and so is a directory."""
     with pytest.raises(MissingError, match="no such file"):
         read_fleet(tmp_path / "fleet.yaml")
-    with pytest.raises(InputError, match="is a directory; give the YAML file of a fleet"):
+    with pytest.raises(MissingError, match="is a directory; give the YAML file of a fleet"):
         read_fleet(tmp_path)

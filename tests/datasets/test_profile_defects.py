@@ -35,6 +35,15 @@ TRIAL_DEFECTS = {
         pl.col("warm_up").cast(pl.Int8),
         "field 'warm_up': expected flag, found Int8; write it as Boolean",
     ),
+    "struct for a text": (
+        pl.all().exclude("model"),
+        pl.struct(pl.col("model").alias("name")).alias("model"),
+        "field 'model': expected text, found Struct({'name': String}); write it as String",
+    ),
+    "absurd energy": ("gpu_energy_j", 1e308, "row 2, field 'gpu_energy_j': is 1e+308, beyond 1e+12; give energy of"),
+    "absurd negative": ("cpu_energy_j", -1e13, "row 2, field 'cpu_energy_j': is -10000000000000.0, beyond 1e+12; give"),
+    "absurd runtime": ("runtime_s", 2e9, "row 2, field 'runtime_s': is 2000000000.0, beyond 1e+09; give seconds"),
+    "absurd tokens": ("input_tokens", 2**62, f"row 2, field 'input_tokens': is {2**62}, beyond 1e+07; give m achieved"),
     "gap": ("runtime_s", None, "row 2, field 'runtime_s': is missing; give seconds"),
     "empty text": ("system", "", "row 2, field 'system': is empty; give name of the node"),
     "below least": ("output_tokens", 0, "row 2, field 'output_tokens': is 0, below 1; give n achieved in tokens"),
@@ -63,6 +72,27 @@ def test_a_defect_of_the_trials_is_found(change: tuple[Any, ...], directory: Pat
     assert [str(defect).removeprefix(f"{directory}/trials.parquet, ")[: len(message)] for defect in found] == [message]
     with pytest.raises(InputError, match=r"trials\.parquet, "):
         read_profile(directory)
+
+
+MANIFEST_TEXTS = {
+    "broken": ("{", "row 1: is not JSON: Expecting property name"),
+    "thousands of digits": ('{"schema_version": ' + "9" * 5000 + "}", ": holds a number or a nesting that no manifest"),
+    "many digits": ('{"schema_version": ' + "9" * 4000 + "}", "field 'schema_version': is 999999999"),
+    "deep": ("[" * 100_000, ": holds a number or a nesting that no manifest has; take it out"),
+    "list": ("[" + "1," * 5000 + "1]", ": expected an object, got "),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MANIFEST_TEXTS.values(), ids=MANIFEST_TEXTS)
+def test_a_manifest_that_is_no_object_is_found(text: str, message: str, directory: Path) -> None:
+    """JSON that Python or pydantic cannot take is one short defect."""
+    path = directory / "manifest.json"
+    path.write_text(text)
+
+    found = [str(defect).removeprefix(str(path)).removeprefix(", ") for defect in defects(directory)]
+
+    assert [defect[: len(message)] for defect in found] == [message]
+    assert len(found[0]) < 200
 
 
 MANIFEST_DEFECTS: dict[str, tuple[Callable[[Json], object], str]] = {

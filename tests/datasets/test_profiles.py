@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wattshed.datasets.manifest import Manifest
 from wattshed.datasets.profiles import bundled_profiles, defects, read_manifest, read_profile, write_profile
 from wattshed.domain.measurement import Measurement, Profile
-from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL
+from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL, WINDOW
 from wattshed.domain.system import Limits, System
 from wattshed.errors import InputError, MissingError
 
@@ -120,7 +120,7 @@ def test_the_columns_of_the_schema_are_the_fields_of_the_domain() -> None:
     system = ["system" if name == "name" else name for name in System.__dataclass_fields__]
 
     assert [column.name for column in SYSTEM] == system
-    assert {column.name for column in TRIAL} == set(Measurement.__dataclass_fields__) - {"system"}
+    assert {column.name for column in TRIAL + WINDOW} == set(Measurement.__dataclass_fields__) - {"system"}
     assert len({column.name for column in PROFILE}) == len(PROFILE)
 
 

@@ -24,6 +24,13 @@ ROWS = {
     "nan": ("nan,2", "field 'input_tokens': is nan, not a whole number"),
     "infinite": ("5,inf", "field 'output_tokens': is inf, not a whole number"),
     "absurd": ("10000001,2", "field 'input_tokens': is 10000001, above 10,000,000"),
+    "thousands of digits": ("5," + "9" * 5000, f"field 'output_tokens': is {'9' * 59}…, above 10,000,000"),
+    "underscore": ("1_000,2", "field 'input_tokens': is 1_000, not a whole number"),
+    "digit of another script": (
+        "3,\N{FULLWIDTH DIGIT THREE}",
+        "field 'output_tokens': is \N{FULLWIDTH DIGIT THREE}, not a whole number",
+    ),
+    "long word": ("x" * 5000 + ",2", f"field 'input_tokens': is '{'x' * 27}...{'x' * 28}', not a number"),
 }
 
 
@@ -44,6 +51,11 @@ def test_a_bad_row_is_named(row: str, problem: str, tmp_path: Path) -> None:
 JSON_ROWS = {
     "broken": ('{"input_tokens": 5, "out', ": holds no input_tokens and no output_tokens"),
     "no object": ("[5, 2]", ": holds no input_tokens and no output_tokens"),
+    "thousands of digits": (
+        '{"input_tokens": 5, "output_tokens": ' + "9" * 5000 + "}",
+        ": holds no input_tokens and no output_tokens",
+    ),
+    "deep": ('{"input_tokens": ' + "[" * 100_000, ": holds no input_tokens and no output_tokens"),
     "null": ('{"input_tokens": 5, "output_tokens": null}', "field 'output_tokens': is missing"),
     "truth": ('{"input_tokens": true, "output_tokens": 2}', "field 'input_tokens': is 'true', not a number"),
     "list": ('{"input_tokens": [5], "output_tokens": 2}', "field 'input_tokens': is '[5]', not a number"),
@@ -84,6 +96,11 @@ def test_a_bad_arrival_or_failed_request_is_named(header: str, row: str, problem
 
 FILES = {
     "empty": (b"", ": is empty; begin with a header"),
+    "byte order mark alone": (b"\xef\xbb\xbf", ": is empty; begin with a header"),
+    "CR alone": (b"input_tokens,output_tokens\r5,2\r", ": ends its lines with CR alone; save it with LF, as by: tr"),
+    "many columns": (b",".join(b"c%d" % i for i in range(5000)) + b"\n", ": columns c0, c1, c2, c3"),
+    "JSON of thousands of digits": (b'{"input_tokens": ' + b"9" * 5000 + b"}\n", "row 1: holds a number or a nesting"),
+    "deep JSON": (b'{"input_tokens": ' + b"[" * 100_000 + b"\n", "row 1: holds a number or a nesting"),
     "blank": (b"\n\n\n\n\n", ": begins with a blank line; begin with a header"),
     "header only": (b"input_tokens,output_tokens\n", ": holds no queries; add a row for each query"),
     "no header": (b"5,2\n6,2\n", ": columns 5, 2 are of no known workload format; name yours with --column"),
@@ -127,6 +144,7 @@ def test_a_bad_file_is_refused(content: bytes, problem: str, tmp_path: Path) -> 
     message = str(caught.value)
     assert message.startswith(f"{path}{'' if problem[0] == ':' else ', '}{problem}")
     assert "\n" not in message
+    assert len(message.removeprefix(str(path))) < 200
 
 
 def test_rows_that_are_all_bad_are_no_workload(tmp_path: Path) -> None:
@@ -172,5 +190,11 @@ def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
     """No file is a `MissingError`, and a directory is no file."""
     with pytest.raises(MissingError, match="no such file"):
         read_workload(tmp_path / "trace.csv")
-    with pytest.raises(InputError, match="is a directory; give a CSV, JSON lines or Parquet file"):
+    with pytest.raises(MissingError, match="is a directory; give a CSV, JSON lines or Parquet file"):
         read_workload(tmp_path)
+
+
+def test_bundled_columns_cannot_be_renamed() -> None:
+    """A mapping has nothing to say about a workload that ships with the package, and is refused."""
+    with pytest.raises(UsageError, match="bundled:alpaca has columns of its own; leave out --column"):
+        read_workload("bundled:alpaca", columns={"input_tokens": "prompt"})

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -203,3 +205,19 @@ def test_compressed_files_are_not_mistaken_for_text(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="is compressed; unpack it with gunzip"):
         read_workload(path)
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    """A workload may come through a pipe, which can be read only once; messages name the pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for content, problem in ((FILES["generic"], None), ("input_tokens,output_tokens\n5,0\n", "row 1")):
+        writer = threading.Thread(target=pipe.write_text, args=(content,))
+        writer.start()
+
+        check = check_workload(pipe)
+        writer.join()
+
+        assert [(defect.path, f"row {defect.row}") for defect in check.defects[:1]] == (
+            [] if problem is None else [(str(pipe), problem)]
+        )

@@ -55,4 +55,3 @@ def test_an_interval_holds_the_middle_of_its_replicates() -> None:
     interval = Interval.of(0.5, np.linspace(0, 1, 1001))
 
     assert (interval.lower, interval.upper) == pytest.approx((0.025, 0.975))
-    assert interval.excludes_zero

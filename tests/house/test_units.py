@@ -14,7 +14,7 @@ QUANTITIES = frozenset(
     {"arrival", "carbon", "delay", "duration", "elapsed", "energy", "gap", "idle", "latency", "power", "runtime"}
     | {"temperature", "time", "timeout", "tpot", "ttft", "wait"}
 )
-UNITS = frozenset({"j", "s", "w", "g", "k", "tokens"})
+UNITS = frozenset({"j", "s", "w", "g", "k", "c", "tokens"})  # c: degrees Celsius, of the SI (brochure, table 4)
 READER_UNITS = frozenset({"kwh", "wh", "mj", "ms", "us", "ns", "kw", "mw", "percent", "hours", "minutes"})
 NUMERIC = frozenset({"int", "float", "Floats", "Integers", "Number", "NDArray", "ndarray", "Array", "Interval"})
 

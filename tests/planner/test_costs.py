@@ -62,5 +62,8 @@ def test_queries_that_nobody_can_serve_are_refused() -> None:
     """The error counts them, shows the first and says what to do."""
     table = costs(Pool("M1", "M1"), limits=[Limits(max_total_tokens=100)])
 
-    with pytest.raises(InfeasibleError, match=r"5 of 10 queries .* 10 input and 900 output tokens; add a system"):
+    with pytest.raises(
+        InfeasibleError,
+        match=r"5 of 10 queries .* 10 input and 900 output tokens; add a system .* raise max_\.\.\. in the fleet",
+    ):
         require_served(WORKLOAD, table)

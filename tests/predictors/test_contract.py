@@ -14,9 +14,9 @@ from wattshed.predictors.predictor import Predictor
 PAIRS = (("M1-Pro", "Llama-2 (7B)"), ("Palmetto Intel+V100", "Mistral (7B)"))
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=[kind for kind in FORMS if kind != "batch"])
 def fitted(paper: Profile, request: pytest.FixtureRequest) -> Fitted:
-    """Predictors of one kind."""
+    """Predictors of one kind; the paper had no KV cache, so those of batches are tested in `test_batch.py`."""
     kind: PredictorKind = request.param
     return fit(paper, kind=kind, only=PAIRS)
 

@@ -53,6 +53,22 @@ def _word_for_number(document: Document) -> None:
     document["predictors"][0]["energy"]["misfit"] = "small"
 
 
+def _set(*place: str | int, value: object) -> Callable[[Document], None]:
+    """A change of one value of the first predictor."""
+
+    def change(document: Document) -> None:
+        part = document["predictors"][0]
+        for step in place[:-1]:
+            part = part[step]
+        part[place[-1]] = value
+
+    return change
+
+
+def _predictor_twice(document: Document) -> None:
+    document["predictors"] *= 2
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -68,6 +84,24 @@ def _word_for_number(document: Document) -> None:
         (_cut_refit, r"field 'predictors\[0\]': expected \d+ coefficients"),
         (_level_knots, r"field 'predictors\[0\]': knots are two or more rising prefix lengths"),
         (_word_for_number, r"field 'predictors\[0\].energy.misfit': .*Expected `float`, got `str`"),
+        (lambda document: document.update(schema_version=0), "field 'schema_version': versions count from 1, got 0"),
+        (lambda document: document.update(predictors=[]), "field 'predictors': holds none"),
+        (_predictor_twice, r"field 'predictors\[1\]': is the second one of bench, toy"),
+        (
+            _set("energy", "coefficients", 1, value=-1.0),
+            r"\[0\].energy.coefficients': expected numbers from 0 to 1e\+12, got -1;",
+        ),
+        (_set("runtime", "coefficients", 0, value=1e300), r"\[0\].runtime.coefficients': .* got 1e\+300;"),
+        (_set("runtime", "replicates", 7, 0, value=-2), r"\[0\].runtime.replicates': .* got -2;"),
+        (_set("energy", "factor", 0, 0, value=1e300), r"\[0\].energy.factor': .* got 1e\+300;"),
+        (_set("energy", "misfit", value=-0.1), r"\[0\].energy.misfit': .* got -0.1;"),
+        (_set("energy", "residual_sd", value=-0.1), r"\[0\].energy.residual_sd': .* got -0.1;"),
+        (
+            _set("support", "max_input_tokens", value=1),
+            r"\[0\].support.max_input_tokens': expected a range within 1 to 20,000,000 tokens, got 8 to 1;",
+        ),
+        (_set("support", "min_output_tokens", value=0), r"\[0\].support.max_output_tokens': .* got 0 to "),
+        (_set("support", "max_total_tokens", value=10**12), r"\[0\].support.max_total_tokens': .* to 1000000000000;"),
     ],
 )
 def test_damage_is_located(path: Path, damage: Callable[[Document], object], message: str) -> None:
@@ -84,7 +118,10 @@ def test_damage_is_located(path: Path, damage: Callable[[Document], object], mes
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe{", b"input_tokens,output_tokens\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"[" * 100_000, b'{"format": ' + b"[" * 100_000, b"\xff\xfe{", b"input_tokens,output_tokens\n"],
+)
 def test_other_files_are_no_predictor_files(tmp_path: Path, content: bytes) -> None:
     """Anything else is refused, and would not be written over."""
     path = tmp_path / "else"
@@ -96,9 +133,10 @@ def test_other_files_are_no_predictor_files(tmp_path: Path, content: bytes) -> N
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
-    """The message says how to get one."""
-    with pytest.raises(MissingError, match="wattshed fit PROFILE --out"):
-        load(tmp_path / "none.json")
+    """The message says how to get one; a directory is none."""
+    for path in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(MissingError, match="wattshed fit PROFILE --out"):
+            load(path)
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(fitted: Fitted, path: Path) -> None:

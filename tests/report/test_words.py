@@ -2,7 +2,8 @@
 
 from wattshed.domain.plan import Interval
 from wattshed.planner.published import PublishedSaving
-from wattshed.report.words import claim_statement, in_percent, in_percent_with_bounds, sized
+from wattshed.report.audit_words import effect
+from wattshed.report.words import claim_statement, in_percent, in_percent_with_bounds
 
 
 def test_fractions_read_as_signed_per_cent() -> None:
@@ -11,9 +12,12 @@ def test_fractions_read_as_signed_per_cent() -> None:
     assert in_percent_with_bounds(Interval(0.033, 0.03, 0.036)) == "+3.30 % [+3.00, +3.60]"
 
 
-def test_sizes_lose_the_sign_and_order_their_bounds() -> None:
-    """A rise of 19 % reads upwards, from 18 to 21."""
-    assert sized(Interval(-0.19, -0.21, -0.18)) == "19.00 % (95 % interval 18.00 to 21.00)"
+def test_effects_are_told_by_their_whole_interval() -> None:
+    """Saves, costs, or neither: the words follow the bounds, not the middle."""
+    assert effect(Interval(0.034, 0.031, 0.036)) == "saves 3.40 % (95 % interval 3.10 to 3.60)"
+    assert effect(Interval(-0.19, -0.21, -0.18)) == "costs 19.00 % more (95 % interval 18.00 to 21.00)"
+    assert effect(Interval(0.005, -0.01, 0.02)) == "makes no sure difference (+0.50 % [-1.00, +2.00])"
+    assert effect(Interval(0.0, 0.0, 0.0)).startswith("makes no sure difference")
 
 
 def test_the_claim_names_its_nearest_neighbour() -> None:

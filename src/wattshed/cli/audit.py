@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit, stderr
+from wattshed.cli.frame import JsonFlag, emit, stderr, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from wattshed.planner.audit import Audit
-    from wattshed.planner.audit_pairs import Case, IdleBreakEven
+    from wattshed.planner.audit_pairs import Case, Waiting
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed audit[/]  ·  [bold]wattshed audit --out out/[/] (draws the page)  ·  "
@@ -39,27 +39,27 @@ def command(
 
 def show(console: "Console", audited: "Audit", files: list[Path]) -> None:
     """Print the way from the published saving to the true one, and the paragraph to quote."""
-    from rich.table import Table
-
     from wattshed.planner.audit import answers
+    from wattshed.planner.audit_pairs import INPUT_RULE
+    from wattshed.planner.planning import OPTIMUM
     from wattshed.report.audit_words import audit_paragraph
-    from wattshed.report.words import in_percent_with_bounds
+    from wattshed.report.words import in_percent, in_percent_with_bounds
     from wattshed.units import kwh
 
-    table = Table(
-        "analysis", "fault undone", "hybrid", "A100 kWh", "M1 kWh", "hybrid kWh", "against A100", "against M1"
-    )
+    rows = table("From the published saving to the true one", "step", "hybrid", "A100\nkWh", "M1\nkWh", "hybrid\nkWh",
+                 "against\nA100", "against\nM1", names=2)  # fmt: skip
     for step in audited.steps:
+        if step.analysis == "pairs" and step.rule not in (INPUT_RULE, OPTIMUM):
+            continue  # the page and the JSON have every rule
         energies = (step.a100_energy_j, step.m1_energy_j, step.hybrid_energy_j)
         savings = (step.saving_against_a100, step.saving_against_m1)
-        table.add_row(
-            step.analysis,
-            step.fault,
-            step.policy,
-            *(f"{kwh(energy.value):.4f}" for energy in energies),
-            *(in_percent_with_bounds(saving) for saving in savings),
+        rows.add_row(
+            f"{step.analysis}: {step.title}",
+            step.policy.partition(" to ")[0],
+            *(f"{kwh(energy.value):.3f}" for energy in energies),
+            *(in_percent(saving.value) for saving in savings),
         )
-    console.print(table)
+    console.print(rows)
     for answer in answers(audited):
         console.print(f"{answer.question} {'Yes' if answer.yes else 'No'}: {in_percent_with_bounds(answer.saving)}")
     console.print()
@@ -71,17 +71,11 @@ def show(console: "Console", audited: "Audit", files: list[Path]) -> None:
 def draw(out: Path, audited: "Audit") -> list[Path]:
     """Write the page and its pictures; returns their paths, the page last."""
     from wattshed.report.audit_page import audit_pictures, audit_sections
-    from wattshed.report.canvas import save
-    from wattshed.report.page import page, write_page
+    from wattshed.report.page import page, write_page, write_pictures
 
-    out.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, picture in audit_pictures(audited).items():
-        files.append(out / f"{name}.png")
-        save(picture.figure, files[-1])
     lead = "What Wilkins, Keshav and Mortier (2024) report, and what their own trials say once each fault is undone."
     text = page("The published saving, audited", lead, audit_sections(audited))
-    return [*files, write_page(out / "audit.html", text)]
+    return [*write_pictures(out, audit_pictures(audited)), write_page(out / "audit.html", text)]
 
 
 def _document(audited: "Audit") -> dict[str, object]:
@@ -96,7 +90,7 @@ def _document(audited: "Audit") -> dict[str, object]:
         "steps": [asdict(s) | {"saving_against_best": s.saving_against_best} for s in audited.steps],
         "cases": [_case(case) for case in audited.cases],
         "host_power": [_case(case) for case in audited.host_power],
-        "idle": [_idle(idle) for idle in audited.idle],
+        "idle": [_wait(wait) for wait in audited.waits],
         "findings": audited.findings,
         "answers": answers(audited),
         "paragraph": audit_paragraph(audited),
@@ -120,11 +114,14 @@ def _case(case: "Case") -> dict[str, object]:
     }
 
 
-def _idle(idle: "IdleBreakEven") -> dict[str, object]:
+def _wait(wait: "Waiting") -> dict[str, object]:
+    from wattshed.report.audit_page import IDLE_POWERS_W
+
     return {
-        "a100_system": idle.case.above_system,
-        "saved_energy_j": idle.saved_energy_j,
-        "idle_s": idle.idle_s,
-        "break_even_w": idle.break_even_w,
-        "replicas_to_match": idle.replicas_to_match,
+        "a100_system": wait.case.above_system,
+        "saved_energy_j": wait.saved_energy_j,
+        "idle_s": wait.idle_s,
+        "break_even_w": wait.break_even_w,
+        "replicas_to_match": wait.replicas_to_match,
+        "saving_by_idle_power_w": [{"idle_power_w": w, "saving": wait.saving_at(w)} for w in IDLE_POWERS_W],
     }

@@ -8,6 +8,8 @@ import typer
 from wattshed.cli.frame import JsonFlag, emit, stderr
 
 if TYPE_CHECKING:
+    from wattshed.domain.measurement import Profile
+    from wattshed.domain.query import Workload
     from wattshed.planner.planning import Planning
 
 EXAMPLES: Final = "Examples: [bold]wattshed demo[/]  ·  [bold]wattshed demo --out pages/ --json[/]"
@@ -42,7 +44,7 @@ def command(
     with stderr().status("2 of 4  auditing its saving, one fault after another"):
         audited = audit(profile, workload)
     with stderr().status("3 of 4  planning a fleet of all its machines"):
-        planning = _plan()
+        planning = _plan(profile, workload)
     with stderr().status("4 of 4  drawing the page"):
         sections = [
             *audit_sections(audited),
@@ -71,13 +73,11 @@ def command(
     emit(document, as_json=json_, show=lambda console: console.print("\n\n".join(summary)))
 
 
-def _plan() -> "Planning":
-    from wattshed.datasets.profiles import read_profile
-    from wattshed.datasets.workloads import read_workload
+def _plan(profile: "Profile", workload: "Workload") -> "Planning":
     from wattshed.domain.cost import Objective
     from wattshed.domain.system import Fleet, Pool
     from wattshed.planner.planning import plan, prepare
 
     pools = tuple(Pool(name, name) for name in DEMO_SYSTEMS)
     fleet = Fleet("the paper's machines", "bundled:wilkins2024", DEMO_MODEL, pools)
-    return plan(prepare(fleet, read_profile(fleet.profile), read_workload("bundled:alpaca")), Objective())
+    return plan(prepare(fleet, profile, workload), Objective())

@@ -1,5 +1,6 @@
 """`wattshed fit`: predictors from a profile, and how far they can be trusted."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit, stderr
+from wattshed.cli.frame import JsonFlag, bundled_profiles, emit, stderr, table
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.errors import InputError, UsageError
 
@@ -26,7 +27,12 @@ EXAMPLES: Final = (
 
 
 def command(
-    profile: Annotated[str, typer.Argument(help="Profile to fit: a directory, or bundled:NAME.")],
+    profile: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROFILE", help="Profile to fit: a directory, or bundled:NAME.", autocompletion=bundled_profiles
+        ),
+    ],
     predictor: Annotated[PredictorKind, typer.Option(help="Form of E(m, n) and R(m, n).")] = "prefix",
     channel: Annotated[Channel, typer.Option(help="Whose joules to predict.")] = "total",
     out: Annotated[Path, typer.Option(help="Predictor file to write.")] = Path("predictor.json"),
@@ -37,7 +43,7 @@ def command(
     from wattshed.predictors.file import is_predictor_file, save
     from wattshed.predictors.fit import fit
 
-    if out.exists() and not is_predictor_file(out):
+    if os.path.exists(out) and not is_predictor_file(out):  # noqa: PTH110  False, no OSError, for an impossible place
         raise UsageError(f"{out} exists and is not a predictor file; give another place with --out")
     trials = read_profile(profile)
     fitted = fit(trials, kind=predictor, channel=channel)
@@ -82,21 +88,16 @@ def _errors(one: "Check") -> dict[str, object]:
 
 
 def _show(console: "Console", fitted: "Fitted", checks: "Mapping[Pair, Sequence[Check]]", out: Path) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     title = f"{fitted.kind} predictors of {fitted.profile}, {fitted.channel} energy: errors in per cent"
-    table = Table(title=title, box=SIMPLE_HEAD)
-    for heading in ("system and model", "quantity"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("fit", "held out", "worst", "covered", "unseen"):
-        table.add_column(heading, justify="right")
+    errors_of = table(title, "system and model", "quantity", "fit", "held out", "worst", "covered", "unseen", names=2)
     for pair, of_pair in checks.items():
         for name, one in zip(pair, of_pair, strict=True):  # two names beside two quantities
             errors = (one.fit_mape, one.held_out_mape, one.held_out_max_error, one.coverage, one.unseen_mape)
-            table.add_row(name, one.quantity, *(_percentage(error) for error in errors), end_section=name == pair[1])
-    console.print(table)
-    console.print("held out: cells left out of the fit with their token count, and the worst of them;")
+            errors_of.add_row(
+                name, one.quantity, *(_percentage(error) for error in errors), end_section=name == pair[1]
+            )
+    console.print(errors_of)
+    console.print("held out: cells left out of the fit with their token count or concurrency, and the worst of them;")
     console.print("covered: share of them in the 95 % interval; unseen: (input, output) pairs that no fit has seen.")
     for (system, model), reason in fitted.skipped.items():
         console.print(f"skipped {system}, {model}: {reason}", soft_wrap=True)

@@ -3,8 +3,10 @@
 0 ok | 1 the check failed | 2 usage or bad input | 3 a needed thing is missing
 """
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,18 +15,62 @@ from wattshed.errors import MissingError, WattshedError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else there.")]
+JsonFlag = Annotated[
+    bool, typer.Option("--json", metavar="", help="Print one JSON document to stdout, and nothing else there.")
+]
 
-EXTRA_OF_MODULE = {"scipy": "plan", "matplotlib": "report", "jinja2": "report"}
+EXTRA_OF_MODULE = {
+    "scipy": "plan",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "psutil": "profile",
+    "aiohttp": "profile",
+    "torch": "transformers",
+    "transformers": "transformers",
+    "accelerate": "transformers",
+}
 """Which extra brings an optional library."""
+
+
+BUNDLED_PROFILES = ("bundled:wilkins2024",)
+BUNDLED_WORKLOADS = ("bundled:alpaca", "bundled:alpaca-one-bos")
+"""What completion offers; written down here, since who knows it loads tables. A test holds the two together."""
+
+PIPE_COLUMNS = 200
+"""Width of what goes into a pipe or a file, where no terminal sets one: wide enough for every table."""
+
+
+def bundled_profiles(begun: str) -> list[str]:
+    """Profiles that ship with the package and go on from what was typed, for shell completion."""
+    return [source for source in BUNDLED_PROFILES if source.startswith(begun)]
+
+
+def bundled_sources(begun: str) -> list[str]:
+    """The same of profiles and workloads together."""
+    return [source for source in BUNDLED_PROFILES + BUNDLED_WORKLOADS if source.startswith(begun)]
 
 
 def stdout() -> "Console":
     """The console for results; colours follow the terminal and NO_COLOR."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def table(title: str, *headers: str, names: int = 1) -> "Table":
+    """An empty table whose cells are never cut; its first `names` columns are text, and the others numbers.
+
+    On a narrow terminal the widest column folds first. A header may hold line breaks, to keep its numbers close.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    empty = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    for position, header in enumerate(headers):
+        empty.add_column(header, justify="left" if position < names else "right", overflow="fold")
+    return empty
 
 
 def stderr() -> "Console":
@@ -68,9 +114,20 @@ def guarded(main: Callable[[], None]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our pipe has gone; there is nobody left to tell
         return 0
+    except OSError as error:  # whatever is read is translated where it is read, so this is where results go
+        _drop_output()
+        return _refuse(f"{error.filename or 'the output'} cannot be written ({error.strerror}); make room there", 1)
+    except UnicodeEncodeError as error:
+        return _refuse(f"a name cannot be written as {error.encoding}; rename what it names", 2)
     except KeyboardInterrupt:
         return _refuse("interrupted", 130)
     return 0
+
+
+def _drop_output() -> None:
+    """Send what is left in the buffer of stdout nowhere, or the interpreter would fail on it once more as it ends."""
+    with suppress(OSError):  # a stdout that is no file has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse(message: str, exit_code: int) -> int:

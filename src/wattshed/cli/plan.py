@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit
+from wattshed.cli.frame import JsonFlag, emit, table
 from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FRONT_POINTS = 200
 
 
 def command(
-    fleet: Annotated[Path, typer.Option(help="Fleet file (YAML), see docs/guides/plan-a-fleet.md.")],
+    fleet: Annotated[Path, typer.Option(readable=False, help="Fleet file (YAML), like examples/fleet.yaml.")],
     workload: Annotated[str, typer.Option(help="CSV, JSONL or Parquet of queries, or bundled:alpaca.")],
     lam: Annotated[
         float | None, typer.Option(help="Lambda in [0, 1]: 1 minimises energy, 0 runtime. Default 1.")
@@ -42,7 +42,9 @@ def command(
         int | None, typer.Option(help="Input tokens of every query, where the file has none.")
     ] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Output tokens of every query, where it has none.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS: name a column of the file; repeat.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Name a column of the file; repeat.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and count them.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write report.html, plan.json and placement.csv here.")] = None,
     json_: JsonFlag = False,
@@ -79,23 +81,21 @@ def command(
 
 def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
     """Print the plan for people."""
-    from rich.table import Table
-
     from wattshed.planner.evaluate import best_baseline
     from wattshed.report.words import in_percent_with_bounds, plan_advice
     from wattshed.units import kwh
 
     console.print(plan_advice(planning))
-    table = Table("policy", "energy kWh", "saved against best single", "mean s", "p95 s", title="Policies")
+    rows = table("Policies", "policy", "energy\nkWh", "saved against\nbest single", "mean\ns", "p95\ns")
     for name, plan in planning.plans.items():
         row = f"{kwh(plan.energy_j.value):.4g}", in_percent_with_bounds(best_baseline(plan).energy)
-        table.add_row(name, *row, f"{plan.mean_runtime_s:.3g}", f"{plan.p95_runtime_s:.3g}")
-    console.print(table)
-    table = Table("baseline", "energy saved", "runtime saved", "cannot run", title="The optimum against one system")
+        rows.add_row(name, *row, f"{plan.mean_runtime_s:.3g}", f"{plan.p95_runtime_s:.3g}")
+    console.print(rows)
+    rows = table("The optimum against one system", "baseline", "energy\nsaved", "runtime\nsaved", "cannot\nrun")
     for saving in planning.chosen.savings:
         intervals = in_percent_with_bounds(saving.energy), in_percent_with_bounds(saving.runtime)
-        table.add_row(saving.baseline, *intervals, f"{saving.infeasible_queries:,}")
-    console.print(table)
+        rows.add_row(saving.baseline, *intervals, f"{saving.infeasible_queries:,}")
+    console.print(rows)
     console.print(f"Boundary: {planning.chosen.boundary}. Infinite capacity: nobody waits.")
     if planning.evaluator.workload.bad_rows:
         console.print(f"{planning.evaluator.workload.bad_rows:,} bad rows were left out.")

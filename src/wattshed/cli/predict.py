@@ -1,11 +1,14 @@
 """`wattshed predict`: energy and runtime of queries of given lengths on one system, with standard deviations."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit
+from wattshed.cli.frame import JsonFlag, bundled_profiles, emit, table
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.errors import InputError, UsageError
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from wattshed.domain.prediction import Prediction
+    from wattshed.domain.system import Limits
+    from wattshed.predictors.curve import CurvePredictor
     from wattshed.predictors.fit import Fitted, Pair
 
 EXAMPLES: Final = (
@@ -27,12 +32,24 @@ Point = tuple[int, int]
 def command(
     system: Annotated[str, typer.Option(help="System; its first letters do where they are enough.")],
     model: Annotated[str, typer.Option(help="Model; its first letters do where they are enough.")],
-    profile: Annotated[str | None, typer.Option(help="Profile to fit: a directory, or bundled:NAME.")] = None,
-    predictor: Annotated[Path | None, typer.Option(help="Predictor file that `wattshed fit` wrote.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Profile to fit: a directory, or bundled:NAME.", autocompletion=bundled_profiles),
+    ] = None,
+    predictor: Annotated[
+        Path | None, typer.Option(readable=False, help="Predictor file that `wattshed fit` wrote.")
+    ] = None,
     kind: Annotated[PredictorKind | None, typer.Option(help="Form to fit to a profile (prefix if not given).")] = None,
     channel: Annotated[Channel | None, typer.Option(help="Whose joules to predict (total if not given).")] = None,
-    tokens: Annotated[list[str] | None, typer.Option(help="One point, as INPUT,OUTPUT; may be repeated.")] = None,
-    points: Annotated[Path | None, typer.Option(help="Table with columns input_tokens and output_tokens.")] = None,
+    tokens: Annotated[
+        list[str] | None, typer.Option(metavar="INPUT,OUTPUT", help="One point; may be repeated.")
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(readable=False, help="Table with columns input_tokens and output_tokens.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Requests in flight together (1 if not given); for the batch form.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Predict energy and runtime of each point, in order, from a profile or from a predictor file."""
@@ -41,18 +58,38 @@ def command(
     if (tokens is None) == (points is None):
         raise UsageError("give the points either as --tokens INPUT,OUTPUT or as --points FILE")
     wanted = _parsed(tokens) if tokens is not None else _read(points) if points is not None else []
-    fitted, pair = _fitted((system, model), profile, predictor, kind=kind, channel=channel)
+    source = _source((system, model), profile, predictor, kind=kind, channel=channel)
+    fitted, pair = source.fitted, source.pair
     m, n = np.array(wanted, np.int64).T
-    prediction = fitted.predictor(*pair).predict(m, n)
-    rows = _rows(wanted, prediction)
-    document = {"system": pair[0], "model": pair[1], "channel": fitted.channel, "kind": fitted.kind, "points": rows}
-    emit(document, as_json=json_, show=lambda console: _show(console, pair, fitted, rows))
+    asked = _at(fitted.predictor(*pair), concurrency)
+    feasible = [None] * len(wanted) if source.limits is None else source.limits.allow(m, n).tolist()
+    rows = _rows(wanted, asked.predict(m, n), feasible)
+    document = {
+        "system": pair[0],
+        "model": pair[1],
+        "channel": fitted.channel,
+        "kind": fitted.kind,
+        "concurrency": asked.concurrency,
+        "points": rows,
+    }
+    title = f"{pair[0]}, {pair[1]}: {fitted.kind} predictor, {fitted.channel} energy"
+    title += "" if asked.concurrency is None else f", {asked.concurrency} in flight"
+    emit(document, as_json=json_, show=lambda console: _show(console, title, rows))
 
 
-def _fitted(
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The predictors to ask, the pair to ask about, and what it is known to fail at; a predictor file does not say."""
+
+    fitted: "Fitted"
+    pair: "Pair"
+    limits: "Limits | None" = None
+
+
+def _source(
     named: "Pair", profile: str | None, predictor: Path | None, *, kind: PredictorKind | None, channel: Channel | None
-) -> "tuple[Fitted, Pair]":
-    """The predictors to ask, read or fitted here, and the pair that the two names mean."""
+) -> _Source:
+    """The predictors, read or fitted here, and the pair that the two names mean."""
     from wattshed.predictors.fit import resolve
 
     if predictor is not None and profile is None:
@@ -62,7 +99,7 @@ def _fitted(
         for flag, asked, found in (("--kind", kind, fitted.kind), ("--channel", channel, fitted.channel)):
             if asked is not None and asked != found:
                 raise UsageError(f"{predictor} holds {found} predictors; leave out {flag} {asked}, or fit anew")
-        return fitted, resolve([*fitted.predictors, *fitted.skipped], *named)
+        return _Source(fitted, resolve([*fitted.predictors, *fitted.skipped], *named))
     if profile is None or predictor is not None:
         raise UsageError("give either --profile or --predictor")
     from wattshed.datasets.profiles import read_profile
@@ -70,29 +107,51 @@ def _fitted(
 
     trials = read_profile(profile)
     pair = resolve(training_trials(trials), *named)
-    return fit(trials, kind=kind or "prefix", channel=channel or "total", only={pair}), pair
+    fitted = fit(trials, kind=kind or "prefix", channel=channel or "total", only={pair})
+    return _Source(fitted, pair, trials.limits_of(*pair))
+
+
+def _at(predictor: "CurvePredictor", concurrency: int | None) -> "CurvePredictor":
+    """The predictor with that many requests in flight; `UsageError` where its form does not ask."""
+    from wattshed.predictors.batch import BatchPredictor
+
+    if concurrency is None:
+        return predictor
+    if predictor.kind != "batch":
+        raise UsageError(
+            f"a {predictor.kind} predictor has one concurrency; leave out --concurrency, or use --kind batch"
+        )
+    return BatchPredictor(predictor).at(concurrency)
 
 
 def _parsed(tokens: list[str]) -> list[Point]:
     """The points given as flags."""
-    found = []
-    for text in tokens:
-        try:
-            m, n = (int(part) for part in text.split(","))
-        except ValueError:
-            raise UsageError(f"--tokens takes INPUT,OUTPUT such as 32,128, got {text!r}") from None
-        if min(m, n) < 1:
-            raise UsageError(f"--tokens counts from 1, got {text!r}")
-        found.append((m, n))
-    return found
+    return [_point(text) for text in tokens]
+
+
+def _point(text: str) -> Point:
+    """The point that a flag gives, by the rules that hold in files."""
+    from wattshed.datasets.defects import quoted
+    from wattshed.domain.schema import MOST_TOKENS
+
+    parts = re.fullmatch(r"\s*(-?[0-9]+)\s*,\s*(-?[0-9]+)\s*", text)
+    if parts is None:
+        raise UsageError(f"--tokens takes INPUT,OUTPUT such as 32,128, got {quoted(text)}")
+    counts = [float(part) for part in parts.groups()]  # not int, which refuses thousands of digits
+    if min(counts) < 1:
+        raise UsageError(f"--tokens counts from 1, got {quoted(text)}")
+    if max(counts) > MOST_TOKENS:
+        raise UsageError(f"--tokens counts to {MOST_TOKENS:,}, got {quoted(text)}")
+    return int(counts[0]), int(counts[1])
 
 
 def _read(path: Path) -> list[Point]:
     """The points in a table; `InputError` with the row and field of the first that is no whole number from 1."""
     import polars as pl
 
-    from wattshed.datasets.rows import MOST_TOKENS, Part
+    from wattshed.datasets.rows import Part
     from wattshed.datasets.tables import open_table
+    from wattshed.domain.schema import MOST_TOKENS
 
     table = open_table(path)
     names = ("input_tokens", "output_tokens")
@@ -113,7 +172,7 @@ def _read(path: Path) -> list[Point]:
     return [(int(m), int(n)) for m, n in rows.select(names).iter_rows()]
 
 
-def _rows(points: list[Point], prediction: "Prediction") -> list[dict[str, object]]:
+def _rows(points: list[Point], prediction: "Prediction", feasible: Sequence[bool | None]) -> list[dict[str, object]]:
     """One row a point with the columns of `schema.PREDICTION`."""
     from wattshed.domain.schema import PREDICTION
 
@@ -124,26 +183,28 @@ def _rows(points: list[Point], prediction: "Prediction") -> list[dict[str, objec
         prediction.runtime_s.tolist(),
         prediction.runtime_sd_s.tolist(),
         prediction.extrapolated.tolist(),
+        feasible,
     )
     return [dict(zip((column.name for column in PREDICTION), row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _show(console: "Console", pair: "Pair", fitted: "Fitted", rows: list[dict[str, object]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(title=f"{pair[0]}, {pair[1]}: {fitted.kind} predictor, {fitted.channel} energy", box=SIMPLE_HEAD)
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="right")  # blanks, so that headings can wrap
+def _show(console: "Console", title: str, rows: list[dict[str, object]]) -> None:
+    flags = ("extrapolated", "feasible")
+    points = table(title, *(name.replace("_", "\n") for name in rows[0] if name not in flags), "note", names=0)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table)
+        points.add_row(*(_number(value) for name, value in row.items() if name not in flags), _note(row))
+    console.print(points)
     beyond = sum(row["extrapolated"] is True for row in rows)
     if beyond:
         console.print(f"{beyond} of {len(rows)} points lie outside the measured range: the curve continued, unmeasured")
+    unserved = sum(row["feasible"] is False for row in rows)
+    if unserved:
+        console.print(f"{unserved} of {len(rows)} points are beyond what this system is known to serve")
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else ""
+def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _note(row: dict[str, object]) -> str:
+    return "infeasible" if row["feasible"] is False else "extrapolated" if row["extrapolated"] is True else ""

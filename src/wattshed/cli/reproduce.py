@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit
+from wattshed.cli.frame import JsonFlag, emit, table
 from wattshed.errors import CheckFailedError
 
 if TYPE_CHECKING:
@@ -76,16 +76,12 @@ def show(
     files: list[Path],
 ) -> None:
     """Print what came out, for people."""
-    from rich.table import Table
-
     from wattshed.report.words import in_percent
 
-    table = Table(
-        "figure", "points", "largest relative difference", title="Published values reproduced from the trials"
-    )
+    rows = table("Published values reproduced from the trials", "figure", "points", "largest relative\ndifference")
     for figure in figures:
-        table.add_row(figure.figure, str(figure.points), f"{figure.max_relative_difference:.1e}")
-    console.print(table)
+        rows.add_row(figure.figure, str(figure.points), f"{figure.max_relative_difference:.1e}")
+    console.print(rows)
     for saving in savings:
         console.print(
             f"{saving.figure}: best threshold {saving.threshold_tokens} tokens, "
@@ -99,19 +95,10 @@ def show(
 
 def _draw(out: Path, computed: "list[PublishedPoint]") -> list[Path]:
     from wattshed.datasets.published import published_points
-    from wattshed.report.canvas import save
-    from wattshed.report.page import page, write_page
+    from wattshed.report.page import page, write_page, write_pictures
     from wattshed.report.paper_page import paper_pictures, paper_sections
 
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = paper_pictures(computed, published_points())
-    files = []
-    for name, picture in pictures.items():
-        files.append(out / f"{name.replace(' ', '-')}.png")
-        save(picture.figure, files[-1])
-    text = page(
-        "The paper, reproduced",
-        "Figures 1 to 5 of Wilkins, Keshav and Mortier (2024), redrawn from the trials by the published rules.",
-        paper_sections(computed, published_points()),
-    )
-    return [*files, write_page(out / "reproduce.html", text)]
+    lead = "Figures 1 to 5 of Wilkins, Keshav and Mortier (2024), redrawn from the trials by the published rules."
+    text = page("The paper, reproduced", lead, paper_sections(computed, published_points()))
+    pictures = write_pictures(out, paper_pictures(computed, published_points()))
+    return [*pictures, write_page(out / "reproduce.html", text)]

@@ -1,18 +1,23 @@
-"""`wattshed validate SOURCE`: whether a profile, a fleet or a workload is sound, and every defect if it is not."""
+"""`wattshed validate SOURCE`: whether a profile, fleet, workload or predictor file is sound, or all its defects."""
 
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit
+from wattshed.cli.frame import JsonFlag, bundled_sources, emit
 from wattshed.errors import CheckFailedError, InputError
+from wattshed.files import reading
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from wattshed.datasets.defects import Defect
+    from wattshed.domain.measurement import Profile
+    from wattshed.domain.system import Fleet
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed validate bundled:wilkins2024[/]  ·  [bold]wattshed validate fleet.yaml[/]  ·  "
@@ -35,12 +40,17 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A profile (directory or bundled:NAME), a fleet (.yaml), or else a workload."
+            metavar="SOURCE",
+            help="A profile (directory or bundled:NAME), fleet (.yaml), predictor file (.json), or else a workload.",
+            autocompletion=bundled_sources,
         ),
     ],
     json_: JsonFlag = False,
 ) -> None:
-    """Check a profile, a fleet or a workload, and list every defect with its place and its fix."""
+    """Check a profile, fleet, workload or predictor file, and list every defect with its place and its fix.
+
+    A bundle of `wattshed profile` is also held against the 38 points of measuring well.
+    """
     validation = validate(source)
     emit(validation, as_json=json_, show=lambda console: _show(validation, console))
     if not validation.valid:
@@ -50,7 +60,7 @@ def command(
 def validate(source: str) -> Validation:
     """The check of a source, of the kind that its name tells; `MissingError` where there is none."""
     kind = _kind(source)
-    checks = {"profile": _profile, "fleet": _fleet, "workload": _workload}
+    checks = {"profile": _profile, "fleet": _fleet, "workload": _workload, "predictors": _predictors}
     try:
         summary, defects = checks[kind](source)
     except InputError as error:
@@ -64,9 +74,22 @@ def _kind(source: str) -> str:
 
     if source.startswith(PREFIX):
         return "workload" if source.removeprefix(PREFIX) in BUNDLED_WORKLOADS else "profile"
-    if Path(source).is_dir():
-        return "profile"
-    return "fleet" if Path(source).suffix in (".yaml", ".yml") else "workload"
+    path = Path(source)
+    with reading(path, wanted="a profile, a fleet, a workload or a predictor file"):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "profile"
+        if path.suffix.casefold() in {".yaml", ".yml"}:
+            return "fleet"
+        return "predictors" if stat.S_ISREG(mode) and _claims_predictors(path) else "workload"
+
+
+def _claims_predictors(path: Path) -> bool:
+    """Whether a JSON file begins by naming a format of its own, as predictor files do and workloads do not."""
+    if path.suffix.casefold() != ".json":
+        return False
+    with path.open("rb") as file:
+        return b'"format"' in file.read(1024)
 
 
 def _profile(source: str) -> tuple[str, list["Defect"]]:
@@ -77,7 +100,24 @@ def _profile(source: str) -> tuple[str, list["Defect"]]:
         return _count(len(found), "defect"), found
     profile = read_profile(source)
     trials, systems = len(profile.measurements), len(profile.systems)
-    return f"{trials:,} trials of {systems} systems (hardware and model)", []
+    tally, failures = _points(source)
+    if failures:
+        return _count(len(failures), "failed point"), failures
+    return f"{trials:,} trials of {_count(systems, 'system')} (hardware and model){tally}", []
+
+
+def _points(source: str) -> tuple[str, list["Defect"]]:
+    """What the checklist says of a bundle, and the points that it fails; nothing of a profile from elsewhere."""
+    from wattshed.datasets.defects import Defect
+    from wattshed.datasets.profiles import profile_directory, read_manifest
+
+    if read_manifest(source).campaign is None:
+        return "", []
+    from wattshed.profiler.checklist import check_bundle, counts
+
+    verdicts = check_bundle(profile_directory(source))
+    tally = ", ".join(f"{number} points {status}" for status, number in sorted(counts(verdicts).items(), reverse=True))
+    return f", {tally}", [Defect(source, str(verdict)) for verdict in verdicts if verdict.status == "failed"]
 
 
 def _fleet(source: str) -> tuple[str, list["Defect"]]:
@@ -87,8 +127,40 @@ def _fleet(source: str) -> tuple[str, list["Defect"]]:
     fleet, found = parse_fleet(Path(source))
     if fleet is None:
         return _count(len(found), "defect"), found
-    fleet = resolve(fleet, read_profile(fleet.profile))
+    profile = read_profile(fleet.profile)
+    try:
+        fleet = resolve(fleet, profile)
+    except InputError as error:
+        return _count(1, "defect"), [_defect(error, source)]
+    found = list(_unserving(fleet, profile, source))
+    if found:
+        return _count(len(found), "defect"), found
     return f"{', '.join(fleet.names)} for {fleet.model}, as measured in {fleet.profile}", []
+
+
+def _unserving(fleet: "Fleet", profile: "Profile", source: str) -> Iterator["Defect"]:
+    """The systems of a fleet that `wattshed plan` could do nothing with, and why."""
+    from wattshed.datasets.defects import Defect
+    from wattshed.planner.planning import fit_fleet
+
+    reasons = fit_fleet(fleet, profile).skipped
+    for position, pool in enumerate(fleet.pools):
+        limits = profile.limits_of(pool.system, fleet.model).tightened(pool.limits)
+        if not limits.allow(1, 1):
+            problem = f"{pool.system} cannot serve {fleet.model} at all ({limits.reason})"
+            yield Defect(source, problem, field=f"systems[{position}]", fix="take it out, or choose another model")
+        elif (pool.system, fleet.model) in reasons:
+            problem = f"{pool.system} has no {fleet.predictor} predictor: {reasons[pool.system, fleet.model]}"
+            fix = "take it out, or choose another predictor or channel"
+            yield Defect(source, problem, field=f"systems[{position}]", fix=fix)
+
+
+def _predictors(source: str) -> tuple[str, list["Defect"]]:
+    from wattshed.predictors.file import load
+
+    fitted = load(Path(source))
+    predictors = _count(len(fitted.predictors), f"{fitted.kind} predictor")
+    return f"{predictors} of {fitted.profile}, {fitted.channel} energy", []
 
 
 def _workload(source: str) -> tuple[str, list["Defect"]]:

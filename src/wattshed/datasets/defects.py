@@ -5,6 +5,8 @@ files go through: a table against the columns of `domain/schema.py`, and a docum
 """
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -13,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from wattshed.domain.schema import Column, Kind
+from wattshed.domain.schema import MOST_OF_UNIT, Column, Kind
 from wattshed.errors import InputError
 
 DTYPE_OF_KIND: Final[dict[Kind, pl.DataType]] = {
@@ -23,6 +25,10 @@ DTYPE_OF_KIND: Final[dict[Kind, pl.DataType]] = {
     "flag": pl.Boolean(),
 }
 """How a column is written; on reading, narrower types of the same kind will do."""
+
+
+_MOST_SHOWN: Final = 60
+"""Characters of a value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,23 @@ def advice(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(wanted, names) or [key for key in names if wanted and wanted in key]
     if close:
         return f"did you mean {' or '.join(repr(names[key]) for key in close[:3])}?"
-    return f"known: {', '.join(names.values())}" if names else "none are known"
+    return f"known: {shortened(', '.join(names.values()), 2 * _MOST_SHOWN)}" if names else "none are known"
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: in quotes where it is text, and never longer than some 60 characters."""
+    brief = reprlib.Repr()
+    brief.maxlevel = 1
+    brief.maxstring = brief.maxlong = brief.maxother = _MOST_SHOWN
+    try:
+        return shortened(brief.repr(value))
+    except ValueError:  # Python refuses to write numbers of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def shortened(text: str, most: int = _MOST_SHOWN) -> str:
+    """The text without its end, where it is longer than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def table_defects(frame: pl.DataFrame, columns: Sequence[Column], path: str) -> Iterator[Defect]:
@@ -77,7 +99,9 @@ def _column_defects(values: pl.Series, column: Column, path: str) -> Iterator[De
     if not _fits(values.dtype, column.kind):
         if values.dtype != pl.Null:
             fix = f"write it as {DTYPE_OF_KIND[column.kind]}"
-            yield Defect(path, f"expected {column.kind}, found {values.dtype}", field=column.name, fix=fix)
+            yield Defect(
+                path, f"expected {column.kind}, found {shortened(str(values.dtype))}", field=column.name, fix=fix
+            )
             return
         values = values.cast(DTYPE_OF_KIND[column.kind])
     for problem, mask in _rules(values, column):
@@ -103,6 +127,10 @@ def _rules(values: pl.Series, column: Column) -> Iterator[tuple[str, pl.Series]]
         yield "is {}, not a finite number", ~values.cast(pl.Float64).is_finite()
     if column.least is not None:
         yield f"is {{}}, below {column.least:g}", values < column.least
+    if column.unit in MOST_OF_UNIT:
+        most = MOST_OF_UNIT[column.unit]
+        size = values.cast(pl.Float64).abs()
+        yield f"is {{}}, beyond {most:g}", size.is_finite() & (size > most)
 
 
 def _mend(column: Column) -> str:
@@ -118,14 +146,16 @@ def model_defects(error: ValidationError, model: type[BaseModel], path: str) -> 
 
 
 def _model_defect(detail: ErrorDetails, model: type[BaseModel], path: str) -> Defect:
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".") or None
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    field = shortened("".join(steps).lstrip(".")) or None
     if detail["type"] == "missing":
         return Defect(path, "is missing", field=field, fix="add it")
     if detail["type"] == "extra_forbidden":
         known = _keys_beside(model, detail["loc"])
         return Defect(path, "is an unknown key", field=field, fix=advice(str(detail["loc"][-1]), known))
     expected = detail["msg"].replace("Input should be", "expected").replace("Value error, ", "")
-    return Defect(path, f"{expected}, got {detail['input']!r}", field=field, fix="correct the value")
+    expected = re.sub(r" or instance of \w+", "", expected)
+    return Defect(path, f"{expected}, got {quoted(detail['input'])}", field=field, fix="correct the value")
 
 
 def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -17,16 +17,25 @@ systems:
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wattshed.datasets.defects import Defect, advice, model_defects, refuse
+from wattshed.datasets.defects import Defect, advice, model_defects, quoted, refuse, shortened
 from wattshed.datasets.profiles import PREFIX
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.domain.measurement import Profile
 from wattshed.domain.system import Fleet, Limits, Pool
-from wattshed.errors import InputError, MissingError
+from wattshed.errors import InputError
+from wattshed.files import read_whole
+
+_MOST_REPLICAS = 1_000_000
+_MOST_HOST_POWER_W = 100_000.0
+"""More than a whole rack of servers draws: a slip of the unit."""
+
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Path = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 
 
 class _Part(BaseModel):
@@ -34,19 +43,19 @@ class _Part(BaseModel):
 
 
 class _Entry(_Part):
-    system: str
-    name: str | None = Field(default=None, min_length=1)
-    count: int = Field(default=1, ge=1)
-    host_power_w: float = Field(default=0.0, ge=0)
+    system: _Name
+    name: _Name | None = None
+    count: int = Field(default=1, ge=1, le=_MOST_REPLICAS)
+    host_power_w: float = Field(default=0.0, ge=0, le=_MOST_HOST_POWER_W)
     max_input_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
     max_total_tokens: int | None = Field(default=None, ge=2)
 
 
 class _Document(_Part):
-    name: str | None = Field(default=None, min_length=1)
-    profile: str = PREFIX + "wilkins2024"
-    model: str
+    name: _Name | None = None
+    profile: _Path = PREFIX + "wilkins2024"
+    model: _Name
     predictor: PredictorKind = "prefix"
     channel: Channel = "total"
     systems: list[_Entry] = Field(min_length=1)
@@ -74,7 +83,8 @@ def parse_fleet(path: Path) -> tuple[Fleet | None, list[Defect]]:
         return None, found
     bundled = document.profile.startswith(PREFIX)
     profile = document.profile if bundled else str(path.parent / document.profile)
-    return Fleet(document.name or path.stem, profile, document.model, pools, document.predictor, document.channel), []
+    name = document.name or path.stem
+    return Fleet(name, profile, document.model, pools, document.predictor, document.channel, str(path)), []
 
 
 def resolve(fleet: Fleet, profile: Profile) -> Fleet:
@@ -92,7 +102,9 @@ def resolve(fleet: Fleet, profile: Profile) -> Fleet:
         if (system, model) not in pairs:
             others = sorted(name for name, measured in pairs if measured == model)
             problem = f"{system!r} was not measured with {model!r}"
-            raise InputError(problem, path=fleet.name, field=field, fix=f"choose from {', '.join(others)}")
+            raise InputError(
+                problem, path=fleet.file or fleet.name, field=field, fix=f"choose from {', '.join(others)}"
+            )
         pools.append(replace(pool, system=system, name=system if pool.name == pool.system else pool.name))
     return replace(fleet, model=model, pools=tuple(pools))
 
@@ -101,7 +113,7 @@ def _measured(name: str, known: Iterable[str], field: str, fleet: Fleet) -> str:
     spelt = {candidate.casefold(): candidate for candidate in sorted(known)}
     if name.casefold() not in spelt:
         problem = f"{name!r} is not in profile {fleet.profile}"
-        raise InputError(problem, path=fleet.name, field=field, fix=advice(name, spelt.values()))
+        raise InputError(problem, path=fleet.file or fleet.name, field=field, fix=advice(name, spelt.values()))
     return spelt[name.casefold()]
 
 
@@ -122,31 +134,41 @@ def _namesakes(pools: Iterable[Pool], path: str) -> Iterator[Defect]:
 
 
 def _yaml(path: Path) -> object:
-    if not path.exists():
-        raise MissingError(f"{path}: no such file; write a fleet there (see the guide 'Plan a fleet')")
+    content = read_whole(path, wanted="the YAML file of a fleet (see the guide 'Plan a fleet')")
     try:
-        document: object = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader, below
-    except IsADirectoryError as error:
-        raise InputError("is a directory", fix="give the YAML file of a fleet") from error
+        document: object = yaml.load(content.decode(), _Loader)  # noqa: S506  a SafeLoader, below
     except UnicodeDecodeError as error:
         raise InputError("is not UTF-8 text", fix="save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
         row = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise InputError(f"is not YAML: {error.problem}", row=row, fix="mend that line") from error
+        raise InputError(
+            f"is not YAML: {shortened(error.problem or '', 120)}", row=row, fix="mend that line"
+        ) from error
     except yaml.YAMLError as error:
         raise InputError("is not YAML text", fix="take out what is not printable") from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply", fix="write a list of systems, each with its keys") from error
     if not isinstance(document, dict):
         raise InputError("holds no fleet", fix="write at least 'model: NAME' and 'systems:' with a list")
     return document
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not the last of the two."""
+    """Safe YAML in which a key given twice is an error, not the last of the two, and so is a value of no meaning."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        keys = node.value if node.id == "mapping" else ()  # what else calls itself a map is refused below
+        for key, _ in keys:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
+                problem = f"key {quoted(key.value)} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:  # what PyYAML lets out
+            problem = f"{quoted(node.value)} is no {node.tag.rpartition(':')[2]}; write it in quotes if it is text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from wattshed.datasets.defects import advice
+from wattshed.datasets.defects import advice, shortened
 from wattshed.domain.schema import WORKLOAD
 from wattshed.errors import InputError, UsageError
 
@@ -100,10 +100,9 @@ def recognise(columns: Collection[str], mapping: Mapping[str, str] | None, path:
         if set(known.marks) <= set(columns):
             return _present(known, columns)
     raise InputError(
-        f"columns {', '.join(columns) or '(none)'} are of no known workload format",
+        f"columns {shortened(', '.join(columns)) or '(none)'} are of no known workload format",
         path=path,
-        fix="name yours with --column input_tokens=NAME --column output_tokens=NAME, or write one of "
-        + "; ".join(f"{','.join(known.marks)} ({known.name})" for known in FORMATS),
+        fix="name yours with --column input_tokens=NAME --column output_tokens=NAME",
     )
 
 

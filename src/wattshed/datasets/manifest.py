@@ -1,17 +1,21 @@
 """The manifest of a profile: where its trials come from, what is wrong with them, and what its systems cannot do.
 
-It lies beside the trials as `manifest.json`. Numbers without a source are hearsay, so the source is not optional.
+It lies beside the trials as `manifest.json`. Numbers without a source are hearsay, so the source is not optional. A
+profile that the profiler made is a *bundle*: its manifest also says how the campaign was run.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from wattshed.datasets.defects import Defect, advice, model_defects
+from wattshed.datasets.defects import Defect, advice, model_defects, quoted
+from wattshed.domain.energy import Part
 from wattshed.domain.schema import SCHEMA_VERSION
 from wattshed.domain.system import Limits
+from wattshed.files import read_if_there
 
 FILE = "manifest.json"
 
@@ -50,6 +54,93 @@ class Node(_Part):
     profile_systems: tuple[str, ...]
 
 
+class ChannelRecord(_Part):
+    """A channel of a meter, as `domain/energy.py` has it."""
+
+    name: str
+    part: Part
+    boundary: str
+    inside: str | None = None
+    sensor_uncertainty: float = 0.0
+
+
+class MeterRecord(_Part):
+    """A meter of a campaign: what it counts, and its certificate where one was made."""
+
+    name: str
+    channels: tuple[ChannelRecord, ...]
+    certificate: dict[str, JsonValue] | None = None
+
+
+class IdleRecord(_Part):
+    """Power at idle with the model loaded, part by part, as one session of a campaign began or ended."""
+
+    session: int
+    when: Literal["before", "after"]
+    state: str
+    duration_s: float
+    power_w: dict[str, float | None]
+
+
+class SessionRecord(_Part):
+    """One start of the profiler; `versions` holds software, driver and kernel by name."""
+
+    host: str
+    started_at: str
+    versions: dict[str, str]
+    meters: tuple[MeterRecord, ...]
+
+
+class CellRecord(_Part):
+    """A finished cell: means over its trials with the half-widths of their 95 % t-intervals.
+
+    `combined_half_width_j` holds the sensor's uncertainty too. `visits` counts how often the cell was gone to.
+    """
+
+    host: str | None
+    experiment: str
+    input_tokens: int
+    output_tokens: int
+    concurrency: int
+    visits: int
+    trials: int
+    stop_reason: str
+    runtime_s: float
+    runtime_half_width_s: float | None
+    energy_j: float | None = None
+    energy_half_width_j: float | None = None
+    combined_half_width_j: float | None = None
+    bound: str | None = None
+    settled: bool | None = None
+    settle_s: float = 0.0
+
+
+class FailureRecord(_Part):
+    """A cell that did not come to its end, and why; its finished trials are kept."""
+
+    host: str | None
+    experiment: str
+    input_tokens: int
+    output_tokens: int
+    concurrency: int
+    reason: str
+    message: str
+    trials: int
+
+
+class CampaignRecord(_Part):
+    """How a bundle was measured: `settings` repeat it, `files` are SHA-256 sums of what lies beside the manifest."""
+
+    settings: dict[str, JsonValue]
+    settings_sha256: str
+    ended: str
+    sessions: tuple[SessionRecord, ...]
+    idle: tuple[IdleRecord, ...]
+    cells: tuple[CellRecord, ...]
+    failures: tuple[FailureRecord, ...]
+    files: dict[str, str]
+
+
 class Manifest(_Part):
     """Everything about a profile that is not a trial."""
 
@@ -66,6 +157,12 @@ class Manifest(_Part):
     unmeasured: tuple[UnmeasuredCell, ...] = ()
     validation_experiments: tuple[str, ...] = ()
     systems: tuple[Node, ...] = ()
+    campaign: CampaignRecord | None = None
+
+    def encoded(self) -> bytes:
+        """The manifest as the file holds it; without `campaign` where there was none."""
+        absent = {"campaign"} if self.campaign is None else None
+        return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
 
     @property
     def limits_by_system(self) -> dict[tuple[str, str], Limits]:
@@ -94,20 +191,22 @@ class Manifest(_Part):
 
 def parse_manifest(path: Path) -> tuple[Manifest | None, list[Defect]]:
     """The manifest in a file, or all its defects."""
+    content = read_if_there(path, wanted="the JSON file that describes a profile")
+    if content is None:
+        fix = "a profile is a directory with manifest.json, trials.parquet"
+        return None, [Defect(str(path), "is missing", fix=fix)]
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode()
         document = json.loads(text)
-    except FileNotFoundError:
-        return None, [
-            Defect(str(path), "is missing", fix="a profile is a directory with manifest.json, trials.parquet")
-        ]
     except UnicodeDecodeError:
         return None, [Defect(str(path), "is not UTF-8 text", fix="save it as UTF-8")]
     except json.JSONDecodeError as error:
         return None, [Defect(str(path), f"is not JSON: {error.msg}", row=error.lineno, fix="mend that line")]
+    except (ValueError, RecursionError):
+        return None, [Defect(str(path), "holds a number or a nesting that no manifest has", fix="take it out")]
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        problem = f"is {version}, and this Wattshed reads up to {SCHEMA_VERSION}"
+        problem = f"is {quoted(version)}, and this Wattshed reads up to {SCHEMA_VERSION}"
         return None, [Defect(str(path), problem, field="schema_version", fix="run: pip install --upgrade wattshed")]
     try:
         return Manifest.model_validate_json(text), []

@@ -4,6 +4,7 @@ Both are validated on reading and on writing, against `domain/schema.py` and aga
 directory (a data card, raw samples) are ignored. `bundled:NAME` names a profile that ships with the package.
 """
 
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
@@ -12,14 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
-from wattshed.datasets.defects import DTYPE_OF_KIND, Defect, advice, refuse, table_defects
+from wattshed.datasets.defects import DTYPE_OF_KIND, Defect, advice, quoted, refuse, shortened, table_defects
 from wattshed.datasets.manifest import FILE as MANIFEST_FILE
 from wattshed.datasets.manifest import Manifest, parse_manifest
 from wattshed.domain.measurement import Measurement, Profile
-from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL
+from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL, WINDOW
 from wattshed.domain.system import System
 from wattshed.errors import InputError, MissingError
-from wattshed.files import write_whole
+from wattshed.files import read_if_there, reading, write_whole
 
 BUNDLED = Path(__file__).parent / "bundled"
 PREFIX = "bundled:"
@@ -67,10 +68,13 @@ def write_profile(profile: Profile, manifest: Manifest, directory: Path) -> None
     trials = _table(profile.measurements)
     refuse(_trial_defects(trials, str(directory / TRIALS_FILE)))
     refuse(_manifest_defects(manifest, trials, str(directory / MANIFEST_FILE)))
-    buffer = BytesIO()
-    trials.write_parquet(buffer, compression="zstd", compression_level=19)
-    write_whole(directory / TRIALS_FILE, buffer.getvalue())
-    write_whole(directory / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+    write_whole(directory / TRIALS_FILE, _parquet(trials))
+    write_whole(directory / MANIFEST_FILE, manifest.encoded())
+
+
+def encoded_trials(measurements: Iterable[Measurement]) -> bytes:
+    """The trials as `trials.parquet` holds them, byte for byte what `write_profile` writes."""
+    return _parquet(_table(measurements))
 
 
 def bundled_profiles() -> tuple[str, ...]:
@@ -89,12 +93,12 @@ def profile_directory(source: str | Path) -> Path:
     if text.startswith(PREFIX):
         name = text.removeprefix(PREFIX)
         if name not in bundled_profiles():
-            raise MissingError(f"no profile {name!r} ships with Wattshed; {advice(name, bundled_profiles())}")
+            raise MissingError(f"no profile {quoted(name)} ships with Wattshed; {advice(name, bundled_profiles())}")
         return BUNDLED / name
     path = Path(source)
-    if not path.exists():
-        raise MissingError(f"{path}: no such profile; give a directory, or one of {', '.join(_bundled_sources())}")
-    if not path.is_dir():
+    with reading(path, wanted=f"the directory of a profile, or one of {', '.join(_bundled_sources())}"):
+        mode = path.stat().st_mode
+    if not stat.S_ISDIR(mode):
         raise InputError("is a file", path=path, fix=f"give the directory with {MANIFEST_FILE} and {TRIALS_FILE}")
     return path
 
@@ -107,12 +111,13 @@ def _inspected(source: str | Path) -> tuple[Manifest | None, pl.DataFrame | None
     directory = profile_directory(source)
     manifest_path, trials_path = directory / MANIFEST_FILE, directory / TRIALS_FILE
     manifest, found = parse_manifest(manifest_path)
-    try:
-        trials = pl.read_parquet(trials_path, glob=False)
-    except FileNotFoundError:
+    content = read_if_there(trials_path, wanted="the Parquet file with the trials of a profile")
+    if content is None:
         return manifest, None, [*found, Defect(str(trials_path), "is missing", fix="write the trials there")]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
+    try:
+        trials = pl.read_parquet(content)
+    except pl.exceptions.PolarsError as error:
+        reason = shortened(str(error).partition("\n")[0], 120)
         return manifest, None, [*found, Defect(str(trials_path), f"is not Parquet: {reason}", fix="write it again")]
     found += _trial_defects(trials, str(trials_path))
     if manifest is not None:
@@ -160,7 +165,7 @@ def _repeated(trials: pl.DataFrame, path: str) -> Iterator[Defect]:
 
 
 def _manifest_defects(manifest: Manifest, trials: pl.DataFrame, path: str) -> list[Defect]:
-    if trials.is_empty() or not {"system", "model", "experiment"} <= set(trials.columns):
+    if trials.is_empty() or any(trials.schema.get(name) != pl.String for name in ("system", "model", "experiment")):
         return []  # said already, about the trials
     pairs = trials.select("system", "model").drop_nulls().unique().rows()
     return list(manifest.defects(pairs, trials["experiment"].drop_nulls().unique(), path))
@@ -189,11 +194,18 @@ def _measurements(trials: pl.DataFrame) -> list[Measurement]:
 
 def _table(measurements: Iterable[Measurement]) -> pl.DataFrame:
     schema = {column.name: DTYPE_OF_KIND[column.kind] for column in PROFILE}
-    return pl.DataFrame([_row(trial) for trial in measurements], schema=schema, orient="row")
+    table = pl.DataFrame([_row(trial) for trial in measurements], schema=schema, orient="row")
+    return table.drop(column.name for column in WINDOW if table[column.name].null_count() == table.height)
+
+
+def _parquet(trials: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    trials.write_parquet(buffer, compression="zstd", compression_level=19)
+    return buffer.getvalue()
 
 
 def _row(trial: Measurement) -> tuple[object, ...]:
     """One trial in the order of the schema; `System` has its columns as fields, with `system` called `name`."""
     system = [trial.system.name, *(getattr(trial.system, column.name) for column in SYSTEM[1:])]
-    values = {column.name: getattr(trial, column.name) for column in TRIAL}
+    values = {column.name: getattr(trial, column.name) for column in TRIAL + WINDOW}
     return (*system, *(values | {"reasons": ";".join(trial.reasons) or None}).values())

@@ -12,16 +12,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from wattshed.datasets.defects import Defect
+from wattshed.datasets.defects import Defect, quoted, shortened
 from wattshed.datasets.formats import Clock, Format
 from wattshed.datasets.tables import EXCESS, Table
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.query import Workload
+from wattshed.domain.schema import MOST_TOKENS
 from wattshed.errors import InputError
 from wattshed.units import S_PER_MS
-
-MOST_TOKENS: Final = 10_000_000
-"""More tokens than this in one query are a mistake: the longest context of 2025 (Llama 4 Scout) is 10 million."""
 
 MOST_QUERIES: Final = 10**12
 """More queries of one shape than this are a mistake too; up to here their sums are exact in 64 bits."""
@@ -63,14 +61,14 @@ class Part:
         if raw is None or not raw.strip():
             return "is missing"
         if self.most is None:
-            return f"is {raw!r}, not a time"
+            return f"is {quoted(raw)}, not a time"
         try:
             number = float(raw)
         except ValueError:
-            return f"is {raw!r}, not a number"
-        if not number.is_integer():
-            return f"is {raw}, not a whole number"
-        return f"is {raw}, below 1" if number < 1 else f"is {raw}, above {self.most:,}"
+            return f"is {quoted(raw)}, not a number"
+        if not _whole(raw, number):
+            return f"is {shortened(raw)}, not a whole number"
+        return f"is {shortened(raw)}, " + ("below 1" if number < 1 else f"above {self.most:,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +163,11 @@ class Queries:
 def _unpacked(shapes: pl.Series) -> tuple[Integers, Integers]:
     packed = shapes.to_numpy()
     return packed >> _SHAPE_BITS, packed & (2**_SHAPE_BITS - 1)
+
+
+def _whole(raw: str, number: float) -> bool:
+    """Whether a text that Python takes for `number` is a whole one to us: 1_000 is not, and thousands of digits are."""
+    return raw.isascii() and "_" not in raw and (number.is_integer() or raw.strip().isdigit())
 
 
 def _number(table: Table, column: str) -> pl.Expr:

@@ -12,10 +12,15 @@ from typing import Final
 
 import polars as pl
 
-from wattshed.errors import InputError, MissingError
+from wattshed.datasets.defects import shortened
+from wattshed.errors import InputError
+from wattshed.files import reading, rereadable
 
 EXCESS: Final = "__excess__"
 """A column that every table gets: what a CSV row holds beyond its header, null in a sound row."""
+
+_HEAD_BYTES: Final = 1024
+"""How much of a file tells its kind."""
 
 _LINE: Final = "__line__"
 _NO_SEPARATOR: Final = "\x01"
@@ -24,9 +29,13 @@ _NO_SEPARATOR: Final = "\x01"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file of rows: its columns in order, and a lazy frame that holds them and `EXCESS`."""
+    """A file of rows: its columns in order, and a lazy frame that holds them and `EXCESS`.
+
+    `path` is what the user gave, for messages; `content` is the file to read, a copy where `path` is a pipe.
+    """
 
     path: Path
+    content: Path
     columns: tuple[str, ...]
     rows: pl.LazyFrame
 
@@ -36,8 +45,8 @@ class Table:
             return query.collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
             if "invalid utf-8" in str(error):
-                raise _not_text(self.path) from error
-            reason = str(error).partition("\n")[0]
+                raise _not_text(self.path, self.content) from error
+            reason = shortened(str(error).partition("\n")[0], 120)
             raise InputError(
                 f"cannot be read: {reason}", path=self.path, fix="check its quotes, or write it again"
             ) from error
@@ -45,37 +54,43 @@ class Table:
 
 def open_table(path: Path) -> Table:
     """The table in a file, by its content. `MissingError` where there is no file, `InputError` where it is no table."""
-    if not path.exists():
-        raise MissingError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError("is a directory", path=path, fix="give a CSV, JSON lines or Parquet file")
-    with path.open("rb") as file:
-        head = file.read(1024)
+    with reading(path, wanted="a CSV, JSON lines or Parquet file"):
+        content = rereadable(path)
+        with content.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
     if head[:4] == b"PAR1":
-        return _parquet(path)
+        return _parquet(path, content)
+    _require_text(head, path)
+    return _json_lines(path, content) if head.lstrip(b"\xef\xbb\xbf \t")[:1] == b"{" else _csv(path, content)
+
+
+def _require_text(head: bytes, path: Path) -> None:
+    """Raise `InputError` where a file with this beginning is no table of text."""
     if head[:2] == b"\x1f\x8b":
         raise InputError("is compressed", path=path, fix="unpack it with gunzip")
     if b"\0" in head:
         raise InputError("is neither UTF-8 text nor Parquet", path=path, fix="save it as one of them")
-    if not head.partition(b"\n")[0].strip():
-        raise InputError("begins with a blank line" if head else "is empty", path=path, fix="begin with a header")
-    return _json_lines(path) if head.lstrip(b"\xef\xbb\xbf \t")[:1] == b"{" else _csv(path)
+    if b"\r" in head[:-1] and b"\n" not in head:
+        raise InputError("ends its lines with CR alone", path=path, fix="save it with LF, as by: tr '\\r' '\\n'")
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if not text.partition(b"\n")[0].strip():
+        raise InputError("begins with a blank line" if text else "is empty", path=path, fix="begin with a header")
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, content: Path) -> Table:
     try:
-        rows = pl.scan_parquet(path, glob=False)
+        rows = pl.scan_parquet(content, glob=False)
         columns = tuple(rows.collect_schema().names())
     except pl.exceptions.PolarsError as error:
-        reason = str(error).partition("\n")[0]
+        reason = shortened(str(error).partition("\n")[0], 120)
         raise InputError(f"is broken Parquet: {reason}", path=path, fix="write the file again") from error
-    return Table(path, columns, rows.with_columns(pl.lit(None, pl.String).alias(EXCESS)))
+    return Table(path, content, columns, rows.with_columns(pl.lit(None, pl.String).alias(EXCESS)))
 
 
-def _csv(path: Path) -> Table:
-    columns = _header(path)
+def _csv(path: Path, content: Path) -> Table:
+    columns = _header(path, content)
     rows = pl.scan_csv(
-        path,
+        content,
         has_header=False,
         skip_rows=1,
         schema=dict.fromkeys((*columns, EXCESS), pl.String()),
@@ -83,15 +98,15 @@ def _csv(path: Path) -> Table:
         truncate_ragged_lines=True,
         glob=False,
     )
-    return Table(path, columns, rows)
+    return Table(path, content, columns, rows)
 
 
-def _header(path: Path) -> tuple[str, ...]:
+def _header(path: Path, content: Path) -> tuple[str, ...]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with content.open(encoding="utf-8-sig", newline="") as file:
             columns = tuple(name.strip() for name in next(csv.reader(file)))
     except UnicodeDecodeError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, content) from error
     except csv.Error as error:
         raise InputError(f"has no readable header: {error}", path=path, fix="begin with the column names") from error
     twice = sorted({name for name in columns if columns.count(name) > 1})
@@ -100,17 +115,20 @@ def _header(path: Path) -> tuple[str, ...]:
     return columns
 
 
-def _json_lines(path: Path) -> Table:
-    with path.open("rb") as file:
+def _json_lines(path: Path, content: Path) -> Table:
+    with content.open("rb") as file:
         first = file.readline()
     try:
         columns = tuple(json.loads(first.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, content) from error
     except json.JSONDecodeError as error:
         raise InputError(f"is not JSON: {error.msg}", path=path, row=1, fix="write one JSON object a line") from error
+    except (ValueError, RecursionError) as error:
+        problem = "holds a number or a nesting that no query has"
+        raise InputError(problem, path=path, row=1, fix="write one JSON object a line") from error
     lines = pl.scan_csv(
-        path,
+        content,
         has_header=False,
         separator=_NO_SEPARATOR,
         quote_char=None,
@@ -119,12 +137,12 @@ def _json_lines(path: Path) -> Table:
         glob=False,
     )
     values = [pl.col(_LINE).str.json_path_match(f"$[{json.dumps(name)}]").alias(name) for name in columns]
-    return Table(path, columns, lines.select(*values, pl.lit(None, pl.String).alias(EXCESS)))
+    return Table(path, content, columns, lines.select(*values, pl.lit(None, pl.String).alias(EXCESS)))
 
 
-def _not_text(path: Path) -> InputError:
+def _not_text(path: Path, content: Path) -> InputError:
     """The error for a file that is not UTF-8, with the first such line, which is looked for only now."""
-    with path.open("rb") as file:
+    with content.open("rb") as file:
         line = next(number for number, line in enumerate(file, 1) if not _decodes(line))
     return InputError(f"line {line} is not UTF-8 text", path=path, fix="save the file as UTF-8")
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from wattshed.datasets.defects import Defect, advice, refuse
+from wattshed.datasets.defects import Defect, advice, quoted, refuse
 from wattshed.datasets.formats import ALPACA, ALPACA_ONE_BOS, Format, recognise
 from wattshed.datasets.profiles import BUNDLED, PREFIX
-from wattshed.datasets.rows import MOST_TOKENS, Queries
+from wattshed.datasets.rows import Queries
 from wattshed.datasets.tables import Table, open_table
 from wattshed.domain.query import Workload
+from wattshed.domain.schema import MOST_TOKENS
 from wattshed.errors import InputError, MissingError, UsageError
 
 BUNDLED_WORKLOADS: Final = {"alpaca": ALPACA, "alpaca-one-bos": ALPACA_ONE_BOS}
@@ -77,7 +78,9 @@ def _opened(source: str | Path, columns: Mapping[str, str] | None) -> tuple[Tabl
     if text.startswith(PREFIX):
         name = text.removeprefix(PREFIX)
         if name not in BUNDLED_WORKLOADS:
-            raise MissingError(f"no workload {name!r} ships with Wattshed; {advice(name, BUNDLED_WORKLOADS)}")
+            raise MissingError(f"no workload {quoted(name)} ships with Wattshed; {advice(name, BUNDLED_WORKLOADS)}")
+        if columns:
+            raise UsageError(f"{text} has columns of its own; leave out --column")
         return open_table(BUNDLED / "alpaca" / "pairs.parquet"), BUNDLED_WORKLOADS[name]
     table = open_table(Path(source))
     return table, recognise(table.columns, columns, text)

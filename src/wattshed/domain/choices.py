@@ -7,5 +7,5 @@ Channel = Literal["gpu", "cpu", "total"]
 
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
-PredictorKind = Literal["prefix", "table", "regression"]
+PredictorKind = Literal["prefix", "table", "regression", "batch"]
 """The form of E(m, n) and R(m, n)."""

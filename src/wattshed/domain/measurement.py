@@ -38,6 +38,16 @@ class Measurement:
     sensor_uncertainty: float | None = None
     logged_total_tokens: int | None = None
     energy_method: str | None = None
+    session: int | None = None
+    started_at_s: float | None = None
+    window_s: float | None = None
+    window_queries: int | None = None
+    cached_tokens: float | None = None
+    host_cpu_s: float | None = None
+    host_load: float | None = None
+    gpu_utilization: float | None = None
+    gpu_limit_share: float | None = None
+    bound: str | None = None
     reasons: tuple[str, ...] = ()
     note: str | None = None
 
@@ -52,6 +62,12 @@ class Measurement:
         return self.gpu_energy_j + self.cpu_energy_j
 
     @property
+    def measured_energy_j(self) -> float | None:
+        """Energy of the parts that were measured, added up; `None` where none was. Its parts are in `boundary`."""
+        parts = [energy_j for energy_j in (self.gpu_energy_j, self.cpu_energy_j) if energy_j is not None]
+        return sum(parts) if parts else None
+
+    @property
     def query_runtime_s(self) -> float:
         """Seconds the query itself took, without meter start and sleep where the source tells them apart."""
         return self.runtime_s if self.compute_runtime_s is None else self.compute_runtime_s
@@ -62,11 +78,13 @@ class Cell:
     """The K trials of one system at one requested (m, n): `energy_j` and `runtime_s` have shape (K,), K at least 1.
 
     `input_tokens` and `output_tokens` are the means of what was achieved, which may differ from what was requested.
+    `concurrency` requests were in flight together; joules and seconds are those of one of them.
     """
 
     experiment: str
     requested_input_tokens: int
     requested_output_tokens: int
+    concurrency: int
     input_tokens: float
     output_tokens: float
     energy_j: Floats
@@ -104,20 +122,20 @@ class Profile:
 
 
 def cells(trials: Iterable[Measurement], channel: Channel) -> list[Cell]:
-    """Trials pooled by experiment and requested (m, n), in order of first appearance; warm-ups are left out.
+    """Trials pooled by experiment, requested (m, n) and concurrency, in order of first appearance; no warm-ups.
 
     Trials without energy on `channel` are left out too, so a cell has as many energies as runtimes. All trials must
-    belong to one system: pooling across systems (or hosts) is a ValueError.
+    belong to one system, whatever its concurrency: pooling across systems (or hosts) is a ValueError.
     """
-    pools: dict[tuple[str, int, int], list[Measurement]] = {}
+    pools: dict[tuple[str, int, int, int], list[Measurement]] = {}
     system: System | None = None
     for trial in trials:
-        if system is not None and trial.system != system:
+        if system is not None and trial.system != system and trial.system.single != system.single:
             raise ValueError(f"trials of {system.label} and {trial.system.label} cannot share a cell")
         system = trial.system
         if not trial.warm_up and trial.energy_j(channel) is not None:
-            key = (trial.experiment, trial.requested_input_tokens, trial.requested_output_tokens)
-            pools.setdefault(key, []).append(trial)
+            tokens = (trial.requested_input_tokens, trial.requested_output_tokens)
+            pools.setdefault((trial.experiment, *tokens, trial.system.concurrency), []).append(trial)
     return [
         Cell(
             *key,

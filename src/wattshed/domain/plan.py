@@ -37,11 +37,6 @@ class Interval:
         lower, upper = np.percentile(replicates, (2.5, 97.5))
         return cls(float(value), float(lower), float(upper))
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.lower > 0 or self.upper < 0
-
 
 @dataclass(frozen=True, slots=True)
 class Saving:

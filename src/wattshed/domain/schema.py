@@ -9,6 +9,12 @@ from typing import Final, Literal
 SCHEMA_VERSION: Final = 1
 """Version of the profile and predictor files; a reader refuses a newer one."""
 
+MOST_TOKENS: Final = 10_000_000
+"""More tokens than this in one query are a mistake: the longest context of 2025 (Llama 4 Scout) is 10 million."""
+
+MOST_OF_UNIT: Final = {"J": 1e12, "s": 1e9, "W": 1e9, "1": 1e12, "tokens": MOST_TOKENS}
+"""More than this in one trial is a slip of the unit or of the pen: 1e9 s are 30 years, 1e12 J the same at 1 kW."""
+
 Kind = Literal["text", "integer", "number", "flag"]
 
 
@@ -78,9 +84,24 @@ TRIAL: Final = (
     Column("reasons", "text", "", "codes, separated by `;`, of what is missing or odd"),
     Column("note", "text", "", "anything else the source says"),
 )
-"""One trial; `SYSTEM + TRIAL` is a row of `trials.parquet`."""
+"""One trial, whoever measured it."""
 
-PROFILE: Final = SYSTEM + TRIAL
+WINDOW: Final = (
+    Column("session", "integer", "1", "which start of the profiler, from 0; clocks differ between starts", least=0),
+    Column("started_at_s", "number", "s", "start of the window on the monotonic clock of its session"),
+    Column("window_s", "number", "s", "length of the window that the query was repeated in", least=0),
+    Column("window_queries", "integer", "1", "queries answered in the window; energies are per query", least=1),
+    Column("cached_tokens", "number", "tokens", "input tokens that a cache answered, mean of the window", least=0),
+    Column("host_cpu_s", "number", "s", "CPU seconds of the profiler and its children in the window", least=0),
+    Column("host_load", "number", "1", "busy cores of the host in the window, whoever kept them busy", least=0),
+    Column("gpu_utilization", "number", "1", "share of the window in which the accelerators ran a kernel", least=0),
+    Column("gpu_limit_share", "number", "1", "power of the accelerators against their limit", least=0),
+    Column("bound", "text", "", "what bounds the runtime: `device`, `host` or `unknown`"),
+)
+"""How the profiler measured a trial; a profile from elsewhere has none of these columns."""
+
+PROFILE: Final = SYSTEM + TRIAL + WINDOW
+"""A row of `trials.parquet`."""
 
 WORKLOAD: Final = (
     Column("input_tokens", "integer", "tokens", "m of a query", required=True, least=1),
@@ -98,6 +119,9 @@ PREDICTION: Final = (
     Column("runtime_s", "number", "s", "predicted runtime", required=True),
     Column("runtime_sd_s", "number", "s", "its standard deviation", required=True, least=0),
     Column("extrapolated", "flag", "", "whether the point lies outside the measured range", required=True),
+    Column(
+        "feasible", "flag", "", "whether the point is within what the system is known to serve, where that is known"
+    ),
 )
 """A row that `wattshed predict` prints."""
 
@@ -111,6 +135,40 @@ PUBLISHED: Final = (
 )
 """One plotted point of the paper."""
 
+SAMPLE: Final = (
+    Column("session", "integer", "1", "which start of the profiler, from 0", required=True, least=0),
+    Column("at_s", "number", "s", "instant on the monotonic clock of the session", required=True),
+    Column("channel", "text", "", "what drew the power", required=True),
+    Column("power_w", "number", "W", "its power", required=True),
+    Column("power_limit_w", "number", "W", "the most it may draw", least=0),
+    Column("utilization", "number", "1", "share of time that it was busy", least=0),
+    Column("temperature_c", "number", "°C", "its temperature"),
+    Column("clock_mhz", "number", "MHz", "its clock", least=0),
+    Column("throttle_reasons", "text", "", "why it ran slower than it could, separated by `;`"),
+)
+"""A row of `samples.parquet` in a bundle."""
+
+METER_REASONS: Final = {
+    "no_meter": "no meter of this part was asked for or found",
+    "permission": "the counter may not be read",
+    "unsupported": "the device has no such counter",
+    "source_failed": "the source stopped answering",
+    "not_bracketed": "no reading stands before the window, or none after it",
+    "sampling_gap": "two readings lie too far apart inside the window",
+    "counter_reset": "the counter started again from zero",
+    "counter_frozen": "the counter did not move although time passed and work was done",
+    "wrap_ambiguous": "the counter may have wrapped more than once between two readings",
+    "clock_step": "the clock of the source went backwards",
+    "malformed": "what the source said could not be understood",
+}
+"""Why a channel has no joules for a window."""
+
+
+def channel_reason(part: str, reason: str) -> str:
+    """The reason code of a trial without energy on one part of the machine, such as `gpu_counter_reset`."""
+    return f"no_{part}_meter" if reason == "no_meter" else f"{part}_{reason}"
+
+
 REASONS: Final = {
     "warm_up": "first iteration of a configuration: caches and clocks were cold",
     "short_output": "fewer tokens came back than were asked for",
@@ -120,5 +178,17 @@ REASONS: Final = {
     "gpu_outlier": "accelerator energy far from its cell",
     "no_cpu_meter": "no processor energy was recorded",
     "input_restored": "the token count was restored from the prompt length by the data set's curators",
+    "cache_hit": "a cache answered for a part of the prompt",
+    "engine_idle": "no query was running for more than a twentieth of the window",
+    "host_bound": "the host, not the accelerator, set the pace",
+    "busy_host": "other processes kept more than half a core busy",
+    "throttled": "the accelerator slowed itself down",
+    "counter_disagrees": "counted joules and integrated power differ by more than a twentieth",
+    "no_gpu_meter": "no accelerator energy was recorded",
+} | {
+    channel_reason(part, reason): f"{name}: {meaning}"
+    for part, name in (("gpu", "accelerator"), ("cpu", "processor"))
+    for reason, meaning in METER_REASONS.items()
+    if reason != "no_meter"
 }
 """Reason codes of trials."""

@@ -1,7 +1,7 @@
 """Systems, their limits, and fleets of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class System:
     def label(self) -> str:
         """Name and model, for people."""
         return f"{self.name} · {self.model}"
+
+    @property
+    def single(self) -> "System":
+        """The same with one request in flight: what trials at several concurrencies have in common."""
+        return replace(self, concurrency=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The pools that may serve one model, measured in one profile; a system's *position* is its index in `pools`."""
+    """The pools that may serve one model, measured in one profile; a system's *position* is its index in `pools`.
+
+    `file` is where it was read from, for messages only.
+    """
 
     name: str
     profile: str
@@ -96,6 +104,7 @@ class Fleet:
     pools: tuple[Pool, ...]
     predictor: PredictorKind = "prefix"
     channel: Channel = "total"
+    file: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         names = self.names

@@ -16,20 +16,17 @@ from wattshed.domain.arrays import Integers
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.plan import Interval
 from wattshed.domain.query import Workload
-from wattshed.planner.audit_lengths import FROZEN_TOKENS, Lengths, Step, length_steps
-from wattshed.planner.audit_pairs import (
-    INPUT_RULE,
-    OPTIMUM,
-    STATED_HOST_POWER_W,
-    Case,
-    IdleBreakEven,
-    PairAudit,
-    idle_break_even,
-)
+from wattshed.planner.audit_lengths import FROZEN_TOKENS, Fault, Lengths, Step, length_steps
+from wattshed.planner.audit_pairs import INPUT_RULE, STATED_HOST_POWER_W, Case, PairAudit, Waiting, waiting
+from wattshed.planner.planning import OPTIMUM
 from wattshed.planner.published import A100, PublishedSaving, hybrid_points, published_savings, sweep_curves
 
 _STATED_TRIALS = 25
 """Most trials of a cell by the paper's stopping rule (section 5.2.3)."""
+
+
+WORTH = 0.001
+"""The smallest saving that is called one, as a fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +48,15 @@ class Audit:
     steps: tuple[Step, ...]
     cases: tuple[Case, ...]
     host_power: tuple[Case, ...]
-    idle: tuple[IdleBreakEven, ...]
+    waits: tuple[Waiting, ...]
     findings: tuple[Finding, ...]
 
-    def step(self, fault: str, policy: str) -> Step:
-        """The row on real pairs for one accounting and policy; KeyError where there is none."""
+    def step(self, fault: Fault, rule: str) -> Step:
+        """The row on real pairs for one billing and rule; KeyError where there is none."""
         for step in self.steps:
-            if (step.analysis, step.fault, step.policy) == ("pairs", fault, policy):
+            if (step.analysis, step.fault, step.rule) == ("pairs", fault, rule):
                 return step
-        raise KeyError((fault, policy))
+        raise KeyError((fault, rule))
 
     def at_host_power(self, host_power_w: float, rule: str) -> list[Case]:
         """The cases of one rule at one host power, a node each."""
@@ -68,7 +65,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question about the published claim, whether the answer is yes, and the saving it rests on."""
+    """A question about the published claim, whether the answer is yes, and the saving it rests on.
+
+    Yes needs the whole 95 % interval above `WORTH`.
+    """
 
     question: str
     yes: bool
@@ -76,23 +76,23 @@ class Answer:
 
 
 def answers(audited: Audit) -> tuple[Answer, ...]:
-    """What a reader wants to know; "yes" needs the whole 95 % interval on its side."""
+    """What a reader wants to know."""
     threshold = audited.step("fault 6", INPUT_RULE).saving_against_a100
     optimum = audited.step("fault 6", OPTIMUM).saving_against_best
     with_node = audited.step("fault 8", OPTIMUM).saving_against_best
     hosted = {rule: audited.at_host_power(STATED_HOST_POWER_W, rule)[0].best_saving for rule in (INPUT_RULE, OPTIMUM)}
     host = f"{STATED_HOST_POWER_W:g} W of host power per A100"
     return (
-        Answer(
-            "Does the paper's input threshold (32 tokens) save energy on real pairs?", threshold.lower > 0, threshold
-        ),
-        Answer("Does the per-query optimum save energy against the best single system?", optimum.lower > 0, optimum),
-        Answer(
-            "Does it still, once the measured A100 node that was left out may serve?", with_node.lower > 0, with_node
-        ),
-        Answer(f"Does the input threshold save energy with {host}?", hosted[INPUT_RULE].lower > 0, hosted[INPUT_RULE]),
-        Answer(f"Does the per-query optimum save energy with {host}?", hosted[OPTIMUM].lower > 0, hosted[OPTIMUM]),
+        _answer("Does the paper's input threshold (32 tokens) save energy on real pairs?", threshold),
+        _answer("Does the per-query optimum save energy against the best single system?", optimum),
+        _answer("Does it still, once the measured A100 node that was left out may serve?", with_node),
+        _answer(f"Does the input threshold save energy with {host}?", hosted[INPUT_RULE]),
+        _answer(f"Does the per-query optimum save energy with {host}?", hosted[OPTIMUM]),
     )
+
+
+def _answer(question: str, saving: Interval) -> Answer:
+    return Answer(question, saving.lower > WORTH, saving)
 
 
 def audit(profile: Profile, workload: Workload) -> Audit:
@@ -108,7 +108,7 @@ def audit(profile: Profile, workload: Workload) -> Audit:
         (*length_steps(profile, inputs, outputs), *pairs.steps()),
         tuple(pairs.cases()),
         host_power,
-        tuple(idle_break_even(case) for case in optimum),
+        tuple(waiting(case) for case in optimum),
         tuple(findings(profile, inputs)),
     )
 
@@ -119,20 +119,21 @@ def findings(profile: Profile, inputs: Lengths) -> Iterable[Finding]:
     saving = published_savings(hybrid_points(profile, inputs.tokens, inputs.queries))[0]
     yield Finding(
         7,
-        "The saving is quoted against A100 only; against M1 only, the cheaper of the two, the same figure 4 gives this "
-        "fraction.",
+        "The saving is quoted against A100 only; against M1 only, the cheaper of the two, figure 4 gives this.",
         saving.against_m1,
-        "1",
+        "fraction",
     )
     trials = [trial for trial in profile.measurements if not trial.warm_up]
     alone = sum(trial.system.concurrency == 1 for trial in trials) / len(trials)
-    yield Finding(12, "batch_size=32 was given one prompt, so this fraction of the trials ran at batch 1.", alone, "1")
+    yield Finding(
+        12, "batch_size=32 was given one prompt, so this share of the trials ran at batch 1.", alone, "fraction"
+    )
     per_cell = Counter(_cell(trial) for trial in trials)
     yield Finding(
         13,
         "Half-widths use z where 6 trials ask for Student's t: intervals are too narrow by this factor.",
         _t_over_z(6),
-        "1",
+        "times",
     )
     many = [count for count in per_cell.values() if count > _STATED_TRIALS]
     yield Finding(
@@ -156,7 +157,7 @@ def _runtime_finding(profile: Profile, inputs: Lengths) -> Finding:
         f"Runtime per query is multiplied by the query's length: A100 only is plotted at {published:,.0f}, the same "
         f"curve sums to {true_s:,.0f} s (n = {FROZEN_TOKENS}), this many times less.",
         float(published / true_s),
-        "1",
+        "times",
     )
 
 

@@ -20,6 +20,21 @@ from wattshed.planner.published import A100, M1, THRESHOLDS, sweep_curves
 
 Analysis = Literal["input", "output", "pairs"]
 
+Fault = Literal[
+    "as published",
+    "fault 1",
+    "fault 2",
+    "fault 3",
+    "fault 4",
+    "fault 5",
+    "fault 6",
+    "fault 8",
+    "fault 9",
+    "fault 10",
+    "fault 11",
+]
+"""What a step undoes, by METHOD's numbers; 7 and 12 to 15 change no sum."""
+
 FROZEN_TOKENS: Final = 32
 """What the side that a sweep does not vary is frozen at (the paper, section 5.2)."""
 
@@ -28,7 +43,7 @@ SHARED_MODELS: Final = ("Llama-2 (7B)", "Mistral (7B)")
 
 
 @dataclass(frozen=True, slots=True)
-class Accounting:
+class LengthAccounting:
     """Which faults of the published sum are undone."""
 
     same_models: bool = False
@@ -40,16 +55,17 @@ class Accounting:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of the audit: both single systems and the best hybrid after undoing `fault`.
+    """One row of the audit: both single systems and a hybrid after undoing `fault`.
 
-    `policy` names the hybrid. Savings are fractions of the baseline's energy, positive where the hybrid uses less.
-    `infeasible_queries` could not run on the M1 and were continued in its baseline. Runtimes are None where the row
-    still follows the published sum, which multiplies seconds by tokens.
+    `rule` is the hybrid's kind and `policy` the rule with its numbers. Savings are fractions of the baseline's energy,
+    positive where the hybrid uses less. `infeasible_queries` could not run on the M1 and its baseline continues them.
+    Runtimes are None where the row still follows the published sum, which multiplies seconds by tokens.
     """
 
-    fault: str
+    fault: Fault
     title: str
     analysis: Analysis
+    rule: str
     policy: str
     a100_system: str
     a100_energy_j: Interval
@@ -69,13 +85,13 @@ class Step:
         return self.saving_against_a100 if a100_is_best else self.saving_against_m1
 
 
-LENGTH_STEPS: Final[tuple[tuple[str, str, dict[str, bool]], ...]] = (
-    ("as published", "J/token at the nearest power of two, times input length", {}),
-    ("fault 4", "the A100's mean over the models that the M1 ran too, without Falcon", {"same_models": True}),
-    ("fault 3", "J/token interpolated between measured lengths", {"interpolated": True}),
-    ("fault 1", "J/token billed for every token of the query, not for one side", {"all_tokens": True}),
-    ("fault 1, 2", "the measured energy of a query directly, no J/token between", {"per_query": True}),
-    ("fault 5", "output lengths where the axis says output", {"own_histogram": True}),
+LENGTH_STEPS: Final[tuple[tuple[Fault, str, dict[str, bool]], ...]] = (
+    ("as published", "as published", {}),
+    ("fault 4", "the models that both ran", {"same_models": True}),
+    ("fault 3", "J/token interpolated", {"interpolated": True}),
+    ("fault 1", "every token billed", {"all_tokens": True}),
+    ("fault 2", "energy per query, no J/token", {"per_query": True}),
+    ("fault 5", "output lengths for output", {"own_histogram": True}),
 )
 """The order in which faults are undone; fault numbers are METHOD's."""
 
@@ -92,7 +108,7 @@ def length_steps(profile: Profile, inputs: Lengths, outputs: Lengths, *, seed: i
     """The audit's rows for Figure 4 (input), then for Figure 5 (output, which has one more fault to undo)."""
     steps: list[Step] = []
     for sweep in ("input", "output"):
-        accounting = Accounting()
+        accounting = LengthAccounting()
         for fault, title, undone in LENGTH_STEPS:
             accounting = replace(accounting, **undone)
             if sweep == "input" and accounting.own_histogram:
@@ -104,7 +120,7 @@ def length_steps(profile: Profile, inputs: Lengths, outputs: Lengths, *, seed: i
 
 
 def length_energies(
-    profile: Profile, sweep: Sweep, histogram: Lengths, accounting: Accounting, rng: np.random.Generator
+    profile: Profile, sweep: Sweep, histogram: Lengths, accounting: LengthAccounting, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Energy of all queries of each length on either system: arrays of shape (R + 1, N), row 0 as recorded."""
     models = SHARED_MODELS if accounting.same_models else None
@@ -115,7 +131,7 @@ def length_energies(
     }
 
 
-def _energy_per_query(curve: SweepCurve, tokens: Integers, accounting: Accounting) -> Floats:
+def _energy_per_query(curve: SweepCurve, tokens: Integers, accounting: LengthAccounting) -> Floats:
     if accounting.per_query:
         return curve.between(curve.energy_j, tokens)
     at = curve.between if accounting.interpolated else curve.nearest
@@ -123,7 +139,7 @@ def _energy_per_query(curve: SweepCurve, tokens: Integers, accounting: Accountin
     return at(curve.energy_per_token_j, tokens) * billed_tokens
 
 
-def _step(fault: str, title: str, sweep: Sweep, histogram: Lengths, energy_j: Mapping[str, Floats]) -> Step:
+def _step(fault: Fault, title: str, sweep: Sweep, histogram: Lengths, energy_j: Mapping[str, Floats]) -> Step:
     m1, a100 = energy_j[M1], energy_j[A100]
     hybrids = {most: np.where(histogram.tokens <= most, m1, a100).sum(axis=1) for most in THRESHOLDS[sweep]}
     best = min(hybrids, key=lambda most: hybrids[most][0])
@@ -133,7 +149,8 @@ def _step(fault: str, title: str, sweep: Sweep, histogram: Lengths, energy_j: Ma
         fault,
         title,
         sweep,
-        f"{sweep} tokens <= {best}",
+        "best threshold",
+        f"{'m' if sweep == 'input' else 'n'} <= {best} to {M1}, else {A100}",
         A100,
         a100_energy_j=_interval(a100_total),
         m1_energy_j=_interval(m1_total),

@@ -6,7 +6,9 @@ Source: METHOD, faults 6 and 8 to 11 of the published figures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
 from typing import Final
 
@@ -14,10 +16,12 @@ from wattshed.domain.cost import Objective
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.plan import Interval, Plan
 from wattshed.domain.query import Workload
-from wattshed.domain.system import Fleet, Pool
-from wattshed.planner.audit_lengths import SHARED_MODELS, Step
+from wattshed.domain.system import Fleet, Limits, Pool
+from wattshed.errors import InfeasibleError
+from wattshed.planner.audit_lengths import SHARED_MODELS, Fault, Step
 from wattshed.planner.evaluate import Evaluator, best_baseline
 from wattshed.planner.mean_predictor import MeanPredictor
+from wattshed.planner.planning import OPTIMUM
 from wattshed.planner.published import A100, M1, V100
 from wattshed.planner.sweep import best_thresholds
 from wattshed.policies.argmin import Argmin
@@ -45,9 +49,6 @@ MODELS: Final = ("Falcon (7B)", *SHARED_MODELS)
 INPUT_RULE: Final = f"m <= {PUBLISHED_THRESHOLD}"
 """Name of the paper's threshold on input length."""
 
-OPTIMUM: Final = "per-query optimum"
-"""Name of the rule that sends every query where it costs least."""
-
 ENERGY_ALONE: Final = Objective(lam=1.0)
 
 MEAN: Final = "mean of " + " and ".join(SHARED_MODELS)
@@ -55,10 +56,10 @@ MEAN: Final = "mean of " + " and ".join(SHARED_MODELS)
 
 
 @dataclass(frozen=True, slots=True)
-class Accounting:
+class Billing:
     """What a trial is billed for, and which nodes may serve."""
 
-    fault: str
+    fault: Fault
     title: str
     nodes: tuple[str, ...] = (A100,)
     amd_host_power_w: float = 0.0
@@ -67,11 +68,11 @@ class Accounting:
 
 
 PAIR_STEPS: Final = (
-    Accounting("fault 6", "both lengths of every real query, by the prefix predictor"),
-    Accounting("fault 8", "the measured A100 node that was left out may serve too", (A100, OMITTED_A100)),
-    Accounting("fault 9", f"{STATED_HOST_POWER_W:g} W for the AMD host", (A100, OMITTED_A100), STATED_HOST_POWER_W),
-    Accounting("fault 10", "Intel packages billed gross too", (A100, OMITTED_A100), STATED_HOST_POWER_W, True),
-    Accounting("fault 11", "M1 runtimes without meter start", (A100, OMITTED_A100), STATED_HOST_POWER_W, True, True),
+    Billing("fault 6", "real (m, n) pairs"),
+    Billing("fault 8", "the omitted A100 node too", (A100, OMITTED_A100)),
+    Billing("fault 9", f"{STATED_HOST_POWER_W:g} W for the AMD host", (A100, OMITTED_A100), STATED_HOST_POWER_W),
+    Billing("fault 10", "Intel packages gross", (A100, OMITTED_A100), STATED_HOST_POWER_W, True),
+    Billing("fault 11", "M1 runtimes without meter start", (A100, OMITTED_A100), STATED_HOST_POWER_W, True, True),
 )
 """Faults undone on real pairs, each row keeping what the rows before it undid; fault numbers are METHOD's."""
 
@@ -94,22 +95,27 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class IdleBreakEven:
-    """What idle power does to a hybrid: `idle_s` seconds are spent waiting for the busiest system to finish.
+class Waiting:
+    """What idle power does to a hybrid of two machines: the one that finishes first waits `idle_s` for the other.
 
-    Above `break_even_w`, averaged over those seconds, the saving against the best single system is gone.
-    `replicas_to_match` slower systems would finish together with the faster one.
+    `replicas_to_match` slower machines would finish together with the faster one, and nobody would wait. Both are
+    `None` where one machine serves nothing and may be switched off.
     """
 
     case: Case
     saved_energy_j: float
-    idle_s: float
-    replicas_to_match: float
+    idle_s: float | None
+    replicas_to_match: float | None
 
     @property
-    def break_even_w(self) -> float:
-        """Average power per idle second that cancels the saving."""
-        return self.saved_energy_j / self.idle_s
+    def break_even_w(self) -> float | None:
+        """Idle power at which the waiting eats the saving; `None` where nobody waits."""
+        return self.saved_energy_j / self.idle_s if self.idle_s else None
+
+    def saving_at(self, idle_power_w: float) -> float:
+        """The saving against the best single system, as a fraction, when the waiting machine draws `idle_power_w`."""
+        hybrid_j = self.case.plan.energy_j.value
+        return (self.saved_energy_j - idle_power_w * (self.idle_s or 0.0)) / (hybrid_j + self.saved_energy_j)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,13 +132,13 @@ class PairAudit:
         return cls(profile, workload, _fitted(profile, MODELS))
 
     def steps(self) -> Iterator[Step]:
-        """Every policy under every accounting, averaged over the models as the paper did."""
-        for accounting in PAIR_STEPS:
-            fitted = _fitted(billed(self.profile, accounting), SHARED_MODELS)
-            fleet = _fleet(M1, accounting.nodes, {A100: accounting.amd_host_power_w})
+        """Every policy under every billing, averaged over the models as the paper did."""
+        for billing in PAIR_STEPS:
+            fitted = _fitted(billed(self.profile, billing), SHARED_MODELS)
+            fleet = _fleet(M1, billing.nodes, {A100: billing.amd_host_power_w})
             evaluator = self._evaluator(fitted, fleet, SHARED_MODELS)
             for rule, policy in _policies(evaluator).items():
-                yield _step(accounting, rule, evaluator, evaluator.evaluate(policy))
+                yield _step(billing, rule, evaluator, evaluator.evaluate(policy))
 
     def cases(self) -> Iterator[Case]:
         """Every policy for each model on each pair of systems that ran it, as billed, without meter start."""
@@ -140,13 +146,19 @@ class PairAudit:
             able = [name for name in (M1, A100, OMITTED_A100, V100) if (name, model) in self.fitted.predictors]
             able = [name for name in able if self.profile.limits_of(name, model).max_total_tokens != 0]
             for below, above in combinations(able, 2):
-                yield from self._rules(below, above, (model,))
+                with suppress(InfeasibleError):  # a pair that cannot run every query has no case
+                    yield from self._rules(below, above, (model,))
 
     def host_power_cases(self) -> Iterator[Case]:
         """Every policy of M1 and either A100 node as the host power of the latter grows, averaged over the models."""
         for node in (A100, OMITTED_A100):
             for host_power_w in HOST_POWERS_W:
                 yield from self._rules(M1, node, SHARED_MODELS, host_power_w)
+
+    def _limits(self, system: str, models: Sequence[str]) -> Limits:
+        """What the system can run with every one of the models."""
+        each = [self.profile.limits_of(system, model) for model in models]
+        return reduce(Limits.tightened, each)
 
     def mean_predictor(self, system: str) -> MeanPredictor:
         """The predictor of one system, averaged over the models that all systems ran."""
@@ -161,29 +173,31 @@ class PairAudit:
     def _evaluator(self, fitted: Fitted, fleet: Fleet, models: Sequence[str]) -> Evaluator:
         names = [pool.system for pool in fleet.pools]
         predictors = [_mean_predictor(fitted, name, models) for name in names]
-        limits = [self.profile.limits_of(name, models[0]) for name in names]
+        limits = [self._limits(name, models) for name in names]
         return Evaluator.of(fleet, self.workload, limits=limits, predictors=predictors)
 
 
-def billed(profile: Profile, accounting: Accounting) -> Profile:
-    """The profile as an accounting bills it."""
+def billed(profile: Profile, billing: Billing) -> Profile:
+    """The profile as an billing bills it."""
 
     def bill(trial: Measurement) -> Measurement:
-        if not accounting.compute_runtime:
+        if not billing.compute_runtime:
             trial = replace(trial, compute_runtime_s=None)
-        if accounting.gross_packages and trial.package_energy_j is not None:
+        if billing.gross_packages and trial.package_energy_j is not None:
             trial = replace(trial, cpu_energy_j=trial.package_energy_j)
         return trial
 
     return replace(profile, measurements=tuple(bill(trial) for trial in profile.measurements))
 
 
-def idle_break_even(case: Case) -> IdleBreakEven:
-    """What idle power would cancel the saving of a case's hybrid of two systems, one replica each."""
-    slow, fast = (share.runtime_s for share in case.plan.shares)
-    saving = best_baseline(case.plan).energy.value
-    baseline_energy_j = case.plan.energy_j.value / (1 - saving)
-    return IdleBreakEven(case, saving * baseline_energy_j, abs(slow - fast), max(slow, fast) / min(slow, fast))
+def waiting(case: Case) -> Waiting:
+    """What idle power does to a case's hybrid, one machine of each kind."""
+    saving, hybrid_j = best_baseline(case.plan).energy.value, case.plan.energy_j.value
+    saved_energy_j = saving * hybrid_j / (1 - saving)
+    slow_s, fast_s = sorted((share.runtime_s for share in case.plan.shares), reverse=True)
+    if fast_s == 0:
+        return Waiting(case, saved_energy_j, None, None)
+    return Waiting(case, saved_energy_j, slow_s - fast_s, slow_s / fast_s)
 
 
 def _fitted(profile: Profile, models: Sequence[str]) -> Fitted:
@@ -218,14 +232,15 @@ def _policies(evaluator: Evaluator) -> dict[str, Policy]:
     }
 
 
-def _step(accounting: Accounting, rule: str, evaluator: Evaluator, plan: Plan) -> Step:
+def _step(billing: Billing, rule: str, evaluator: Evaluator, plan: Plan) -> Step:
     m1 = plan.saving(M1)
-    a100 = min((plan.saving(node) for node in accounting.nodes), key=lambda saving: saving.energy.value)
+    a100 = min((plan.saving(node) for node in billing.nodes), key=lambda saving: saving.energy.value)
     return Step(
-        fault=accounting.fault,
-        title=accounting.title,
+        fault=billing.fault,
+        title=billing.title,
         analysis="pairs",
-        policy=rule,
+        rule=rule,
+        policy=plan.policy,
         a100_system=a100.baseline,
         a100_energy_j=evaluator.baseline(a100.baseline).energy_interval_j,
         m1_energy_j=evaluator.baseline(M1).energy_interval_j,

@@ -39,6 +39,6 @@ def require_served(workload: Workload, costs: CostTable) -> None:
         m, n = workload.input_tokens[unserved[0]], workload.output_tokens[unserved[0]]
         raise InfeasibleError(
             f"no system can serve {workload.queries[unserved].sum()} of {workload.total_queries} queries of workload "
-            f"{workload.name!r}, first one of {m} input and {n} output tokens; add a system with higher limits or "
-            f"leave these queries out"
+            f"{workload.name!r}, first one of {m} input and {n} output tokens; add a system with higher limits, raise "
+            f"max_... in the fleet file if it sets them, or delete these rows from the workload"
         )

@@ -51,10 +51,12 @@ def pooled_cells(trials: Sequence[Measurement], channel: Channel) -> list[Cell]:
 
 
 def support_of(pooled: Sequence[Cell]) -> Support:
-    """The range that the cells span, counting both the tokens asked for and those achieved."""
+    """The range that the cells span, counting both the tokens asked for and those achieved; all concurrencies."""
     m = [tokens for cell in pooled for tokens in (cell.requested_input_tokens, round(cell.input_tokens))]
     n = [tokens for cell in pooled for tokens in (cell.requested_output_tokens, round(cell.output_tokens))]
-    return Support(min(m), max(m), min(n), max(n), max(a + b for a, b in zip(m, n, strict=True)))
+    longest = max(a + b for a, b in zip(m, n, strict=True))
+    concurrencies = tuple(sorted({cell.concurrency for cell in pooled}))
+    return Support(min(m), max(m), min(n), max(n), longest, concurrencies)
 
 
 def token_means(pooled: Sequence[Cell]) -> tuple[Floats, Floats]:

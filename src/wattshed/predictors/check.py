@@ -13,6 +13,7 @@ from wattshed.domain.arrays import Floats
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.domain.measurement import Cell, Measurement, Profile, cells
 from wattshed.errors import InputError
+from wattshed.predictors.batch import BatchPredictor
 from wattshed.predictors.bootstrap import token_means
 from wattshed.predictors.curve import Z_95, CurvePredictor, Estimate
 from wattshed.predictors.fit import Pair, fit_pair, training_trials
@@ -121,14 +122,15 @@ def check_pair(profile: Profile, pair: Pair, *, kind: PredictorKind, channel: Ch
 
 
 def _errors(fitted: CurvePredictor, pooled: Sequence[Cell]) -> tuple[_Errors, _Errors]:
-    """Errors of energy and of runtime at C cells."""
-    if not pooled:
-        return _NONE, _NONE
-    m, n = token_means(pooled)
-    return (
-        _Errors.of(fitted.energy.estimate(m, n), [float(cell.energy_j.mean()) for cell in pooled]),
-        _Errors.of(fitted.runtime.estimate(m, n), [float(cell.runtime_s.mean()) for cell in pooled]),
-    )
+    """Errors of energy and of runtime at C cells, each at its own concurrency where the form asks for that."""
+    energy, runtime = _NONE, _NONE
+    for concurrency in sorted({cell.concurrency for cell in pooled}):
+        seen = BatchPredictor(fitted).at(concurrency) if fitted.kind == "batch" else fitted
+        alike = [cell for cell in pooled if cell.concurrency == concurrency]
+        m, n = token_means(alike)
+        energy += _Errors.of(seen.energy.estimate(m, n), [float(cell.energy_j.mean()) for cell in alike])
+        runtime += _Errors.of(seen.runtime.estimate(m, n), [float(cell.runtime_s.mean()) for cell in alike])
+    return energy, runtime
 
 
 def _held_out(
@@ -138,9 +140,9 @@ def _held_out(
     energy, runtime = _NONE, _NONE
     for out in folds(trained):
         left_out = [cell for cell, is_out in zip(trained, out, strict=True) if is_out]
-        keys = {_key(cell) for cell in left_out}
+        keys = {(cell.concurrency, *_key(cell)) for cell in left_out}
         try:
-            kept = [trial for trial in trials if _key(trial) not in keys]
+            kept = [trial for trial in trials if (trial.system.concurrency, *_key(trial)) not in keys]
             fitted = fit_pair(kept, kind, channel, replicates=REPLICATES)
         except InputError:  # too few cells remain
             continue

@@ -2,9 +2,9 @@
 
     quantity(m, n) = sum over k of coefficient_k * term_k(m, n)
 
-The kinds differ in their terms and in how the coefficients were found (`prefix.py`, `table.py`, `regression.py`). What
-follows from linearity is here, once: predictions, their standard errors, and sums over a workload, which need the sum
-of the terms only once for all resamplings. NumPy only, so that predicting needs no extra.
+The kinds differ in their terms and in how the coefficients were found (`prefix.py`, `batch.py`, `table.py`,
+`regression.py`). What follows from linearity is here, once: predictions, their standard errors, and sums over a
+workload, which need the sum of the terms only once for all resamplings. NumPy only, so that predicting needs no extra.
 """
 
 from dataclasses import dataclass
@@ -83,26 +83,42 @@ class Curve:
             variance[block] = np.einsum("ij,ij->i", parts[:, 1:], parts[:, 1:])
         return Estimate(mean, np.sqrt(variance + (self.misfit * mean) ** 2 + self.residual_sd**2))
 
+    def resampled(self, summed: Floats) -> Floats:
+        """A sum over queries under each resampling, from the terms summed over them (K,); shape (R,).
+
+        How far the form lies beside the truth is not known, nor does it average out over queries: each replicate draws
+        one misfit for the whole curve. The draw goes by the coefficients, so the same curve always draws the same.
+        """
+        seed = np.frombuffer(self.coefficients.tobytes(), np.uint32)
+        drawn = np.random.default_rng(seed).standard_normal(len(self.replicates))
+        totals: Floats = (self.replicates @ summed) * (1 + self.misfit * drawn)
+        return totals
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurvePredictor:
-    """A predictor of any kind; implements the role in `predictor.py`."""
+    """A predictor of any kind; implements the role in `predictor.py`.
+
+    `concurrency` requests are in flight; `None` where the form does not ask.
+    """
 
     kind: PredictorKind
     support: Support
     energy: Curve
     runtime: Curve
+    concurrency: int | None = None
 
     @property
     def monotone(self) -> bool:
-        """Only the prefix form is non-negative and never falls, by construction."""
-        return self.kind == "prefix"
+        """The prefix and the batch form are non-negative and never fall, by construction."""
+        return self.kind in {"prefix", "batch"}
 
     def predict(self, input_tokens: Integers, output_tokens: Integers) -> Prediction:
         """Predictions for N queries; both arrays have shape (N,)."""
         m, n = np.asarray(input_tokens, np.int64), np.asarray(output_tokens, np.int64)
         energy, runtime = self.energy.estimate(m, n), self.runtime.estimate(m, n)
-        return Prediction(energy.mean, runtime.mean, energy.sd, runtime.sd, ~self.support.inside(m, n))
+        measured = self.support.inside(m, n, self.concurrency)
+        return Prediction(energy.mean, runtime.mean, energy.sd, runtime.sd, ~measured)
 
     def expect(self, input_tokens: Integers, output_tokens: Integers) -> Expectation:
         """The energies and runtimes of `predict` alone."""
@@ -110,12 +126,12 @@ class CurvePredictor:
         return Expectation(self.energy.mean(m, n), self.runtime.mean(m, n))
 
     def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:
-        """Sums over N shapes weighted by `queries`, under each of R resamplings of the trials."""
+        """Sums over N shapes weighted by `queries`, under each of R resamplings of trials and misfit."""
         m, n = np.asarray(input_tokens, np.int64), np.asarray(output_tokens, np.int64)
         terms = self.energy.basis.summed(m, n, queries)
         shared = self.energy.basis == self.runtime.basis  # fitted to the same cells, and so one sum serves both
         runtime_terms = terms if shared else self.runtime.basis.summed(m, n, queries)
-        return Totals(self.energy.replicates @ terms, self.runtime.replicates @ runtime_terms)
+        return Totals(self.energy.resampled(terms), self.runtime.resampled(runtime_terms))
 
 
 def spread_factor(replicates: Floats) -> Floats:

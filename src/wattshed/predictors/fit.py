@@ -1,7 +1,8 @@
 """From a profile to predictors: one for each system and model that was measured well enough.
 
 Trials of validation experiments and warm-ups teach nothing. Trials are pooled only within one system, engine
-configuration and host included: two hosts of one kind may differ by a factor of two.
+configuration and host included: two hosts of one kind may differ by a factor of two. Only the batch form learns from
+several concurrencies at once.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ import numpy as np
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.errors import InputError, UsageError
+from wattshed.predictors.batch import fit_batch
 from wattshed.predictors.bootstrap import REPLICATES, Bootstrap
 from wattshed.predictors.curve import CurvePredictor
 from wattshed.predictors.prefix import fit_prefix
@@ -27,7 +29,12 @@ Pair = tuple[str, str]
 
 Form = Callable[[Sequence[Measurement], Channel, Bootstrap], CurvePredictor]
 
-FORMS: Mapping[PredictorKind, Form] = {"prefix": fit_prefix, "table": fit_table, "regression": fit_regression}
+FORMS: Mapping[PredictorKind, Form] = {
+    "prefix": fit_prefix,
+    "table": fit_table,
+    "regression": fit_regression,
+    "batch": fit_batch,
+}
 """How each kind is fitted to the trials of one system."""
 
 
@@ -81,8 +88,11 @@ def fit_pair(
 ) -> CurvePredictor:
     """The predictor of one pair; `InputError` says why there can be none."""
     systems = {trial.system for trial in trials}
-    if len(systems) > 1:
-        raise InputError(f"{len(systems)} hosts or engine configurations share this name and are never pooled")
+    alike = {system.single for system in systems}
+    if len(alike) > 1:
+        raise InputError(f"{len(alike)} hosts or engine configurations share this name and are never pooled")
+    if len(systems) > 1 and kind != "batch":
+        raise InputError(f"{len(systems)} concurrencies were measured, which only the batch predictor tells apart")
     label = next(iter(systems)).label if systems else ""
     rng = np.random.default_rng([seed, crc32(label.encode())])
     return FORMS[kind](trials, channel, Bootstrap(rng, replicates))
@@ -116,10 +126,11 @@ def _meant(what: str, wanted: str, names: Sequence[str], *, where: str = "") -> 
 
 
 def digest(profile: Profile) -> str:
-    """SHA-256 of what was measured: systems, tokens, seconds and joules of every trial, in order; hexadecimal."""
+    """SHA-256 of what was measured: systems, concurrency, tokens, seconds and joules of every trial; hexadecimal."""
     content = sha256()
     for trial in profile.measurements:
         system, energies = trial.system, (trial.gpu_energy_j, trial.cpu_energy_j)
         tokens = (trial.input_tokens, trial.output_tokens, trial.logged_total_tokens)
-        content.update(f"{system.name}|{system.model}|{tokens}|{trial.runtime_s}|{energies}\n".encode())
+        where = f"{system.name}|{system.model}|{system.concurrency}"
+        content.update(f"{where}|{tokens}|{trial.runtime_s}|{energies}\n".encode())
     return content.hexdigest()

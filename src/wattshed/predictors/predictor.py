@@ -16,19 +16,29 @@ from wattshed.domain.prediction import Expectation, Prediction, Totals
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """The range of token counts that was measured; predictions outside it are flagged as extrapolated."""
+    """The range that was measured; predictions outside it are flagged as extrapolated.
+
+    `concurrencies` are the numbers of requests in flight at which trials were taken, rising.
+    """
 
     min_input_tokens: int
     max_input_tokens: int
     min_output_tokens: int
     max_output_tokens: int
     max_total_tokens: int
+    concurrencies: tuple[int, ...] = (1,)
 
-    def inside(self, input_tokens: Integers, output_tokens: Integers) -> Booleans:
-        """Whether each of N queries lies in the measured box; shape (N,)."""
+    def __post_init__(self) -> None:
+        if not self.concurrencies or self.concurrencies[0] < 1 or np.any(np.diff(self.concurrencies) < 1):
+            raise ValueError(f"concurrencies are one or more rising counts, got {self.concurrencies}")
+
+    def inside(self, input_tokens: Integers, output_tokens: Integers, concurrency: int | None = None) -> Booleans:
+        """Whether each of N queries lies in the measured box, at `concurrency` where that matters; shape (N,)."""
         m, n = np.asarray(input_tokens), np.asarray(output_tokens)
+        among = concurrency is None or self.concurrencies[0] <= concurrency <= self.concurrencies[-1]
         return (
-            (m >= self.min_input_tokens)
+            among
+            & (m >= self.min_input_tokens)
             & (m <= self.max_input_tokens)
             & (n >= self.min_output_tokens)
             & (n <= self.max_output_tokens)
@@ -67,7 +77,8 @@ class Predictor(Protocol):
         ...
 
     def totals(self, input_tokens: Integers, output_tokens: Integers, queries: Integers) -> Totals:
-        """Sums over N shapes, weighted by `queries`, under each of R bootstrap resamplings of the trials.
+        """Sums over N shapes, weighted by `queries`, under each of R resamplings: of the trials, and of how
+        far the form may lie beside the truth.
 
         Costs O(N) and not O(N R) where the form allows. R is at least 200.
         """

@@ -7,8 +7,8 @@ falls: it is a constant plus one ramp a knot interval, all with coefficients of 
 squares. The last ramp goes on beyond the last knot. Sums of ramps have a closed form, so a query costs O(1) whatever
 its length. Two one-factor sweeps fix d and e, and with them the whole (m, n) plane.
 
-Cells count by relative error, or the longest would drown the rest. A light pull towards an even curvature decides what
-the cells leave open: without it e may rise anywhere between two distant ones.
+A light pull towards an even curvature decides what the cells leave open: without it e may rise anywhere between two
+distant ones.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ import numpy as np
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Cell, Measurement
-from wattshed.errors import InputError
 from wattshed.predictors.bootstrap import (
     Bootstrap,
     energy_and_runtime,
@@ -27,15 +26,13 @@ from wattshed.predictors.bootstrap import (
     support_of,
     token_means,
 )
-from wattshed.predictors.curve import Z_95, Curve, CurvePredictor, Tokens
+from wattshed.predictors.curve import Curve, CurvePredictor, Tokens
 from wattshed.predictors.folds import folds
+from wattshed.predictors.nonnegative import misfit, scale, solved, spread
 
 _SMOOTHNESS = 0.1
 """Weight of uneven curvature against the relative error of a cell. On `bundled:wilkins2024` 0.02, 0.05, 0.1 and 0.2
 give mean held-out energy errors of 4.0, 3.6, 3.4 and 3.3 %; a plateau that breaks into a slope asks for less."""
-
-_DIRECTIONS = 8
-"""Directions of chance that are kept, of about twenty: on `bundled:wilkins2024` they hold 99.5 % of the variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,59 +97,23 @@ def _curve(pooled: Sequence[Cell], means: Floats) -> Curve:
     """The curve through C cells; `means` has shape (R + 1, C), row 0 as recorded."""
     m, n = token_means(pooled)
     basis = PrefixBasis(_knots(m, n))
-    scale = _scale(n, means[0])
-    design, relative = basis.weighted(m, n, np.eye(basis.size)) / scale[:, None], means / scale
-    pull = _SMOOTHNESS * _unevenness(basis, m + n / 2, scale / n)
-    fitted = np.array([_solved(design, row, pull) for row in relative])
-    errors = [design[out] @ _solved(design[~out], relative[0, ~out], pull) - relative[0, out] for out in folds(pooled)]
-    return Curve(basis, fitted[0], _factor(fitted[1:], design), fitted[1:], _misfit(errors))
+    size = scale(n, means[0])
+    design, relative = basis.weighted(m, n, np.eye(basis.size)) / size[:, None], means / size
+    pull = _SMOOTHNESS * _unevenness(basis, m + n / 2, size / n)
+    fitted = np.array([_pulled(design, row, pull) for row in relative])
+    errors = [design[out] @ _pulled(design[~out], relative[0, ~out], pull) - relative[0, out] for out in folds(pooled)]
+    return Curve(basis, fitted[0], spread(fitted[1:], design), fitted[1:], misfit(errors))
 
 
-def _solved(design: Floats, relative: Floats, pull: Floats) -> Floats:
-    """The non-negative coefficients, shape (K,), that bring `design` @ them nearest to `relative` and `pull` @ to 0."""
-    from scipy.optimize import nnls  # here, because predicting must not need the extra that fitting needs
-
-    return nnls(np.vstack([design, pull]), np.append(relative, np.zeros(len(pull))))[0]
-
-
-def _factor(replicates: Floats, design: Floats) -> Floats:
-    """A factor of the covariance of the coefficients, shape (K, P), along P directions in which replicates differ most.
-
-    What differs counts by its effect on the cells, relative to their size: `design` has shape (C, K).
-    """
-    deviations = (replicates - replicates.mean(axis=0)) / np.sqrt(len(replicates) - 1)
-    scores = np.linalg.svd(deviations @ design.T, full_matrices=False)[0][:, :_DIRECTIONS]
-    return np.ascontiguousarray(deviations.T @ scores)
-
-
-def _misfit(held_out: Sequence[Floats]) -> float:
-    """Relative standard error at cells left out of the fit, widened so that 1.96 of it reach as far as Student's t.
-
-    0 where no cell can be left out. Source of the widening, t = z (1 + (z^2 + 1) / 4F) for F errors: Abramowitz and
-    Stegun, Handbook of Mathematical Functions, 26.7.5.
-    """
-    if not held_out:
-        return 0.0
-    errors = np.concatenate(held_out)
-    return float(np.sqrt(np.mean(errors**2)) * (1 + (Z_95**2 + 1) / (4 * errors.size)))
+def _pulled(design: Floats, relative: Floats, pull: Floats) -> Floats:
+    """The coefficients, shape (K,), that bring `design` @ them nearest to `relative` and `pull` @ them to 0."""
+    return solved(np.vstack([design, pull]), np.append(relative, np.zeros(len(pull))))
 
 
 def _knots(m: Floats, n: Floats) -> tuple[int, ...]:
     """Whole powers of the root of 2 across the measured prefixes, two at least; no cell's absence moves them."""
     first, last = int(2 * np.log2(m.min())), int(2 * np.log2((m + n).max()))
     return tuple(sorted({round(2 ** (half / 2)) for half in range(first, max(last, first + 2) + 1)}))
-
-
-def _scale(n: Floats, means: Floats) -> Floats:
-    """What an error in each cell is relative to: its mean, or as many of the cheapest tokens where that is not above 0.
-
-    A mean may be negative where the source took idle energy off; it stays in the fit all the same.
-    """
-    per_token = means / n
-    if not (per_token > 0).any():
-        raise InputError("no cell has a positive mean")
-    scale: Floats = n * np.maximum(per_token, per_token[per_token > 0].min())
-    return scale
 
 
 def _unevenness(basis: PrefixBasis, length: Floats, per_token: Floats) -> Floats:

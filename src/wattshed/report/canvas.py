@@ -14,10 +14,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wattshed.files import write_whole
+
 P = ParamSpec("P")
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+_PAPER_SYSTEMS: Final = ("M1-Pro", "Swing AMD+A100", "Palmetto Intel+A100", "Palmetto Intel+V100")
+
 INK: Final = "#222222"
 
 _STYLE: Final = Path(__file__).with_name("wattshed.mplstyle")
@@ -32,6 +36,11 @@ def drawn(function: Callable[P, Figure]) -> Callable[P, Figure]:
             return function(*args, **kwargs)
 
     return styled
+
+
+def system_colour(name: str, position: int) -> str:
+    """The colour of a system: always the same for those of the paper, by position for others."""
+    return colour(_PAPER_SYSTEMS.index(name) if name in _PAPER_SYSTEMS else len(_PAPER_SYSTEMS) + position)
 
 
 def colour(position: int) -> str:
@@ -58,7 +67,9 @@ def svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure; the suffix of `path` names the format."""
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG and return its path."""
+    buffer = io.BytesIO()
     with rc_context(fname=_STYLE):
-        figure.savefig(path, dpi=160)
+        figure.savefig(buffer, format="png", dpi=160)
+    return write_whole(path, buffer.getvalue())

@@ -5,7 +5,7 @@ words for those who cannot see them. The form of the page is `page.html.jinja`.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from wattshed import __version__
 from wattshed.files import write_whole
-from wattshed.report.canvas import svg
+from wattshed.report.canvas import save, svg
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,11 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
 def write_page(path: Path, text: str) -> Path:
     """Write the document and return its path."""
     return write_whole(path, text.encode())
+
+
+def write_pictures(folder: Path, pictures: Mapping[str, Picture]) -> list[Path]:
+    """Write every picture as PNG under its own name and return the paths."""
+    return [save(picture.figure, folder / f"{name.replace(' ', '-')}.png") for name, picture in pictures.items()]
 
 
 def _is_number(cell: str) -> bool:

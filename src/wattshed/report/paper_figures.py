@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from wattshed.datasets.published import PublishedPoint
 from wattshed.domain.arrays import Integers
-from wattshed.report.canvas import INK, colour, drawn, marker, panels
+from wattshed.report.canvas import INK, drawn, marker, panels, system_colour
 
 PANELS: Final = {
     "runtime_s": "Runtime (s)",
@@ -30,7 +30,7 @@ def sweep_figure(figure: str, computed: Sequence[PublishedPoint], published: Seq
     models = sorted({point.model or "" for point in computed if point.figure == figure})
     for axis, (quantity, label), letter in zip(axes, PANELS.items(), "abc", strict=True):
         for (system, model), (tokens, values) in _curves(computed, figure, quantity).items():
-            shown, mark = colour(systems.index(system)), marker(models.index(model or ""))
+            shown, mark = system_colour(system, systems.index(system)), marker(models.index(model or ""))
             axis.plot(tokens, values, label=f"{system} · {model}", color=shown, marker=mark)
         for tokens, values in _curves(published, figure, quantity).values():
             axis.plot(tokens, values, "o", mfc="none", mec=INK, ms=8, mew=0.6)
@@ -45,8 +45,8 @@ def sweep_figure(figure: str, computed: Sequence[PublishedPoint], published: Seq
 def lengths_figure(lengths: dict[str, tuple[Integers, Integers]]) -> Figure:
     """Figure 3: how long Alpaca's queries are; one panel a name, (tokens, queries) of shape (N,) each."""
     drawing, axes = panels(len(lengths), height_in=2.8, width_in=4.4)
-    for position, (axis, (name, (tokens, queries))) in enumerate(zip(axes, lengths.items(), strict=True)):
-        axis.bar(tokens, queries, width=1.0, color=colour(position))
+    for axis, (name, (tokens, queries)) in zip(axes, lengths.items(), strict=True):
+        axis.bar(tokens, queries, width=1.0, color="#7a8794")
         middle = int(np.repeat(tokens, queries)[int(queries.sum()) // 2])
         axis.axvline(middle, color=INK, lw=1, ls=":")
         axis.annotate(f"median {middle}", (middle, queries.max()), xytext=(6, -8), textcoords="offset points")
@@ -63,10 +63,11 @@ def hybrid_figure(figure: str, computed: Sequence[PublishedPoint], published: Se
         ours = [point for point in computed if point.figure == figure and point.quantity == quantity]
         theirs = [point for point in published if point.figure == figure and point.quantity == quantity]
         hybrid = [point for point in ours if point.tokens is not None]
-        axis.plot(*_xy(hybrid), marker="o", color=colour(2), label="hybrid")
-        axis.plot(*_xy([p for p in theirs if p.tokens is not None]), "o", mfc="none", mec=INK, ms=9, label="published")
+        axis.plot(*_xy(hybrid), marker="o", color=INK, label="hybrid")
+        axis.plot(*_xy([p for p in theirs if p.tokens is not None]), "o", mfc="none", mec=INK, ms=10, label="published")
         for position, point in enumerate(point for point in ours if point.tokens is None):
-            axis.axhline(point.value, color=colour(position), ls="--", label=point.series)
+            shown = system_colour(point.series.removesuffix(" only"), position)
+            axis.axhline(point.value, color=shown, ls="--", label=point.series)
         axis.set(xscale="log", xlabel="Threshold T (tokens)", title=f"{figure[-1]}  {label}")
         _powers_of_two(axis)
         axis.legend()

@@ -4,18 +4,17 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from wattshed.domain.arrays import Booleans, Floats, Integers
-from wattshed.planner.evaluate import Evaluator
+from wattshed.planner.evaluate import Evaluator, best_baseline
 from wattshed.planner.planning import OPTIMUM, Planning
 from wattshed.planner.sweep import surface
-from wattshed.policies.threshold import Pair, Reading
-from wattshed.report.canvas import INK, colour, drawn, marker, panels
+from wattshed.policies.threshold import Pair, Reading, TwoThresholds
+from wattshed.predictors.curve import Z_95
+from wattshed.report.canvas import INK, colour, drawn, panels, system_colour
 from wattshed.units import kwh, percent
-
-_TWO_SIDED_95: Final = 1.96
-"""Standard deviations in half of a 95 % normal interval."""
 
 
 @drawn
@@ -35,57 +34,62 @@ def curves_figure(evaluator: Evaluator) -> Figure:
             _curve(axis, evaluator, position, along, quantity, middle[fixed])
         title = "Energy per token (J)" if quantity == "J" else "Runtime per token (s)"
         axis.set(xscale="log", yscale="log", xlabel=f"{_WORDS[along]}, {fixed} = {middle[fixed]}", title=title)
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _powers_of_two(axis, "x")
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return drawing
 
 
 @drawn
-def surface_figure(evaluator: Evaluator, pair: Pair) -> Figure:
-    """Energy against the best single system for every (T_in, T_out), in both readings; blue saves, red costs more."""
+def surface_figure(planning: Planning, pair: Pair) -> Figure:
+    """Energy against the best single system for every (T_in, T_out), in both readings; blue saves, red costs more.
+
+    Stars mark the exact optima over all thresholds; the map itself shows a grid of them.
+    """
     drawing, axes = panels(2, height_in=3.9, width_in=4.6)
+    evaluator = planning.evaluator
     most = int(max(evaluator.workload.input_tokens.max(), evaluator.workload.output_tokens.max()))
     swept = surface(evaluator.workload, evaluator.costs, pair=pair, most_tokens=min(most, 2048))
     least = min(bill.energy_j for bill in evaluator.baselines)
     ticks = np.unique(np.geomspace(1, swept.corner_energy_j.shape[0] - 2, 160).astype(int))
     for axis, reading in zip(axes, _READINGS, strict=True):
         saving = percent(1) * (1 - swept.energy_j(reading)[np.ix_(ticks, ticks)] / least)
-        reach = max(float(np.abs(saving).max()), 1e-9)
-        drawn = axis.pcolormesh(ticks, ticks, saving.T, cmap="RdBu", vmin=-reach, vmax=reach, rasterized=True)
+        sides = TwoSlopeNorm(0, min(float(saving.min()), -1e-6), max(float(saving.max()), 1e-6))
+        drawn_map = axis.pcolormesh(ticks, ticks, saving.T, cmap="RdBu", norm=sides, rasterized=True)
         axis.contour(ticks, ticks, saving.T, levels=[0], colors=INK, linewidths=0.8)
-        i, j = np.unravel_index(int(np.argmax(saving)), saving.shape)
-        axis.plot(ticks[i], ticks[j], marker="*", ms=13, mfc="#ffd400", mec=INK)
-        axis.set(
-            xlabel="T_in (tokens)",
-            ylabel="T_out (tokens)",
-            title=f"m ≤ T_in {reading} n ≤ T_out: best {saving.max():+.2f} %",
-        )
-        axis.set_xscale("log", base=2)
-        axis.set_yscale("log", base=2)
-        drawing.colorbar(drawn, ax=axis, label="energy saved against the best single system (%)")
+        name = f"best threshold on m {reading} n"
+        policy, best = planning.policies[name], best_baseline(planning.plans[name]).energy.value
+        if isinstance(policy, TwoThresholds) and policy.pair == pair:
+            star = max(policy.most_input_tokens, 1), max(policy.most_output_tokens, 1)
+            axis.plot(*star, marker="*", ms=13, mfc="#ffd400", mec=INK, clip_on=False)
+        title = f"m ≤ T_in {reading} n ≤ T_out: best {percent(best):+.2f} %"
+        axis.set(xlabel="T_in (tokens)", ylabel="T_out (tokens)", title=title)
+        _powers_of_two(axis, "xy")
+        drawing.colorbar(drawn_map, ax=axis, label="energy saved against the best single system (%)")
     return drawing
 
 
 @drawn
 def front_figure(planning: Planning) -> Figure:
-    """The exact front of energy against mean runtime, with every compared policy on the same axes."""
-    drawing, (axis,) = panels(1, height_in=4.0, width_in=7.4)
-    queries = planning.evaluator.workload.total_queries
-    front = planning.front()
-    axis.plot(front.runtime_s / queries, kwh(1) * front.energy_j, color=INK, lw=1.2, label="front")
-    for position, (name, plan) in enumerate(planning.plans.items()):
-        point = plan.mean_runtime_s, kwh(plan.energy_j.value)
-        best = name == OPTIMUM
-        axis.plot(
-            *point, marker(position), color=colour(position), ms=12 if best else 7, mec=INK, mew=0.6, ls="", label=name
-        )
-    axis.set(
-        xlabel="mean runtime of a query (s), no waiting",
-        ylabel="energy of the workload (kWh)",
-        title="Energy against runtime",
-    )
+    """The exact front of energy against mean runtime, and the policies near it; the others are named beside it."""
+    drawing, (axis,) = panels(1, height_in=4.2, width_in=8.6)
+    queries, front = planning.evaluator.workload.total_queries, planning.front()
+    mean_s, energy_kwh = front.runtime_s / queries, kwh(1) * front.energy_j
+    axis.plot(mean_s, energy_kwh, color=colour(2), lw=2, label="front: all trades that some λ makes")
+    reach_s = mean_s.max() + 0.6 * max(np.ptp(mean_s), 0.1 * mean_s.max())
+    reach_kwh = energy_kwh.max() + 0.6 * max(np.ptp(energy_kwh), 0.02 * energy_kwh.max())
+    beyond = []
+    for name, plan in planning.plans.items():
+        at = plan.mean_runtime_s, kwh(plan.energy_j.value)
+        if at[0] > reach_s or at[1] > reach_kwh:
+            beyond.append(f"{name}: {at[1]:.3g} kWh, {at[0]:.3g} s")
+            continue
+        axis.plot(*at, "*" if name == OPTIMUM else "o", color=INK, ms=13 if name == OPTIMUM else 5)
+        axis.annotate(name, at, xytext=(7, 4), textcoords="offset points", fontsize=8)
+    if beyond:
+        axis.plot([], [], " ", label="beyond the picture:\n" + "\n".join(beyond))
+    axis.set(xlabel="mean runtime of a query (s), no waiting", ylabel="energy of the workload (kWh)")
+    axis.set_title("Energy against runtime")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return drawing
 
@@ -100,13 +104,10 @@ def placement_figure(planning: Planning) -> Figure:
         here: Booleans = assignment == position
         label = f"{share.system}: {share.queries:,} queries"
         axis.scatter(
-            workload.input_tokens[here], workload.output_tokens[here], s=size[here], color=colour(position),
-            alpha=0.55, lw=0, label=label, rasterized=True,
+            workload.input_tokens[here], workload.output_tokens[here], s=size[here], alpha=0.55, lw=0,
+            color=system_colour(share.system, position), label=label, rasterized=True,
         )  # fmt: skip
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    _powers_of_two(axis, "xy")
     axis.set(xlabel="input tokens m", ylabel="output tokens n", title="Who serves what (area: how many queries)")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     return drawing
@@ -132,9 +133,18 @@ def _curve(axis: Axes, evaluator: Evaluator, position: int, along: str, quantity
     mean: Floats = said.energy_j + host_power_w * said.runtime_s if quantity == "J" else said.runtime_s
     sd = said.energy_sd_j if quantity == "J" else said.runtime_sd_s
     both = m + n
-    shown = colour(position)
+    shown = system_colour(evaluator.fleet.names[position], position)
     inside = np.where(said.extrapolated, np.nan, mean / both)
     axis.plot(tokens, mean / both, ls="--", lw=0.9, color=shown)
     axis.plot(tokens, inside, label=evaluator.fleet.names[position], color=shown)
-    low, high = np.maximum(mean - _TWO_SIDED_95 * sd, mean * 1e-2), mean + _TWO_SIDED_95 * sd
+    low, high = np.maximum(mean - Z_95 * sd, mean * 1e-2), mean + Z_95 * sd
     axis.fill_between(tokens, low / both, high / both, alpha=0.15, lw=0, color=shown)
+
+
+def _powers_of_two(axes: Axes, sides: str) -> None:
+    """Powers of two in plain digits along the sides named, "x" or "xy"."""
+    axes.set_xscale("log", base=2)
+    if "y" in sides:
+        axes.set_yscale("log", base=2)
+    for side in (axes.xaxis, axes.yaxis)[: len(sides)]:
+        side.set_major_formatter(lambda value, _: f"{value:g}")

@@ -101,8 +101,8 @@ def _surface(planning: Planning) -> list[Prose | Table | Picture]:
     below, above = policy.pair.below_system, policy.pair.above_system
     return [
         Picture(
-            surface_figure(planning.evaluator, policy.pair),
-            f"Small queries to {below}, the others to {above}. Star: the best thresholds. Line: no saving.",
+            surface_figure(planning, policy.pair),
+            f"Small queries to {below}, the others to {above}. Stars: the best of all thresholds. Line: no saving.",
             "Two maps of the energy saved over input and output thresholds.",
         )
     ]

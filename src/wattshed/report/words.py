@@ -44,7 +44,8 @@ def plan_advice(planning: Planning) -> str:
     chosen, best = planning.chosen, best_baseline(planning.chosen)
     shares = ", ".join(f"{percent(s.queries / chosen.queries):.1f} % to {s.system}" for s in chosen.shares)
     verdict = (
-        f"It uses {sized(best.energy)} less energy than {best.baseline} alone, the best single system"
+        f"It uses {percent(best.energy.value):.2f} % ({bounds(best.energy)}) less energy than {best.baseline} alone, "
+        f"the best single system"
         if best.energy.lower > 0
         else f"No saving against {best.baseline} alone, the best single system, is certain"
         f" ({in_percent_with_bounds(best.energy)})"
@@ -56,7 +57,7 @@ def plan_advice(planning: Planning) -> str:
     )
 
 
-def sized(interval: Interval) -> str:
-    """The size of a fraction without its sign, with the bounds of its interval."""
-    low, high = sorted((abs(interval.lower), abs(interval.upper)))
-    return f"{percent(abs(interval.value)):.2f} % (95 % interval {percent(low):.2f} to {percent(high):.2f})"
+def bounds(interval: Interval, digits: int = 2) -> str:
+    """The bounds of an interval of fractions."""
+    lower, upper = percent(interval.lower), percent(interval.upper)
+    return f"95 % interval {lower:.{digits}f} to {upper:.{digits}f}"

@@ -1,0 +1,148 @@
+"""Which meters there are, and how `--meters` names them.
+
+    nvml  nvml:0  nvml:0+2  nvml:UUID      all boards, or those by index or UUID
+    rapl  pmu  amduprof                    processor packages, by one road or another
+    apple  powermetrics  powermetrics:PIPE
+    scrape:URL#metric=NAME&unit=mJ&part=gpu&boundary=WORDS&LABEL=VALUE
+
+Without names, one of each line of alternatives: the first that this machine has.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast, get_args
+from urllib.parse import parse_qsl, urldefrag
+
+from wattshed.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    from wattshed.meters.meter import Absent, Meter
+    from wattshed.meters.scrape import Target
+
+ALTERNATIVES: Final = (("nvml",), ("rapl", "pmu", "amduprof"), ("apple", "powermetrics"))
+"""Kinds in order of preference; those of one line count the same joules, so only one of them is taken unasked."""
+
+CHOOSY: Final = ("nvml", "powermetrics", "scrape")
+"""Kinds that take something after a colon."""
+
+KINDS: Final = tuple(kind for line in ALTERNATIVES for kind in line)
+"""Kinds that can be looked for without being told where."""
+
+
+def named(meters: str) -> tuple[str, ...]:
+    """The names in the value of `--meters`."""
+    return tuple(name.strip() for name in meters.split(",") if name.strip())
+
+
+def open_meters(names: Sequence[str] = ()) -> "tuple[Meter | Absent, ...]":
+    """Every meter named, there or absent; without names the first that is there of each line of alternatives.
+
+    Where nothing of a line is there, all of it is absent. `UsageError` for a name that is no meter's.
+    """
+    if names:
+        return tuple(_found(name) for name in names)
+    return tuple(meter for line in ALTERNATIVES for meter in _first(line))
+
+
+def present(opened: "Sequence[Meter | Absent]", *, all_of_them: bool) -> "tuple[Meter, ...]":
+    """Those that are there; `MissingError` with every reason and remedy where none is, or not `all_of_them`."""
+    from wattshed.meters.meter import Absent
+
+    there = tuple(meter for meter in opened if not isinstance(meter, Absent))
+    absent = [meter for meter in opened if isinstance(meter, Absent)]
+    if there and not (absent and all_of_them):
+        return there
+    for meter in there:
+        meter.close()
+    raise MissingError("no meter: " + " | ".join(f"{meter.name} ({meter.reason}): {meter.remedy}" for meter in absent))
+
+
+def _first(line: Sequence[str]) -> "list[Meter | Absent]":
+    from wattshed.meters.meter import Absent
+
+    absent: list[Meter | Absent] = []
+    for kind in line:
+        meter = _found(kind)
+        if not isinstance(meter, Absent):
+            return [meter]
+        absent.append(meter)
+    return absent
+
+
+def _found(name: str) -> "Meter | Absent":
+    kind, _, what = name.partition(":")
+    if kind not in FACTORIES:
+        raise UsageError(f"--meters: there is no meter {kind!r}; choose among {', '.join(FACTORIES)}")
+    if what and kind not in CHOOSY:
+        raise UsageError(f"--meters: {kind} takes nothing after a colon, got {name!r}; write {kind}")
+    return FACTORIES[kind](what)
+
+
+def _nvml(which: str) -> "Meter | Absent":
+    from wattshed.meters import nvml
+
+    return nvml.find(which.split("+") if which else ())
+
+
+def _rapl(_: str) -> "Meter | Absent":
+    from wattshed.meters import rapl
+
+    return rapl.find()
+
+
+def _pmu(_: str) -> "Meter | Absent":
+    from wattshed.meters import pmu
+
+    return pmu.find()
+
+
+def _amduprof(_: str) -> "Meter | Absent":
+    from wattshed.meters import amd
+
+    return amd.find()
+
+
+def _apple(_: str) -> "Meter | Absent":
+    from wattshed.meters import apple
+
+    return apple.find()
+
+
+def _powermetrics(pipe: str) -> "Meter | Absent":
+    from wattshed.meters import powermetrics
+
+    return powermetrics.find(pipe=Path(pipe) if pipe else None)
+
+
+def _scrape(page: str) -> "Meter | Absent":
+    from wattshed.meters import scrape
+
+    return scrape.find(_target(page))
+
+
+def _target(page: str) -> "Target":
+    """The series that a page with a fragment names; what is no key of ours is a label."""
+    from wattshed.domain.energy import MeterChannel, Part
+    from wattshed.meters.scrape import Target, Unit
+
+    url, fragment = urldefrag(page)
+    keys = dict(parse_qsl(fragment))
+    metric, unit, part = (keys.pop(key, "") for key in ("metric", "unit", "part"))
+    if not metric or unit not in get_args(Unit) or part not in get_args(Part):
+        wanted = f"unit ({', '.join(get_args(Unit))}) and part ({', '.join(get_args(Part))})"
+        raise UsageError(f"--meters: scrape needs #metric=NAME&unit=..&part=.. with {wanted}, got {page!r}")
+    boundary = keys.pop("boundary", f"whatever {metric} counts")
+    channel = MeterChannel(metric, cast("Part", part), boundary)
+    return Target(url, metric, cast("Unit", unit), channel, keys)
+
+
+FACTORIES: Final[Mapping[str, Callable[[str], "Meter | Absent"]]] = {
+    "nvml": _nvml,
+    "rapl": _rapl,
+    "pmu": _pmu,
+    "amduprof": _amduprof,
+    "apple": _apple,
+    "powermetrics": _powermetrics,
+    "scrape": _scrape,
+}
+"""What opens each kind; it is given what stands after the colon."""

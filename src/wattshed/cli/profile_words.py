@@ -1,0 +1,47 @@
+"""What the flags of `wattshed profile` mean: lists of tokens, designs and stopping rules."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattshed.errors import UsageError
+
+if TYPE_CHECKING:
+    from wattshed.profiler.design import Design
+    from wattshed.profiler.stopping import Stopping
+
+
+def design_of(design: str, *, input_tokens: str | None, output_tokens: str | None, concurrency: str | None) -> "Design":
+    """The design that `--design` names, with the lists that it needs and no others."""
+    from wattshed.profiler import design as designs
+
+    lists = {"--input-tokens": input_tokens, "--output-tokens": output_tokens, "--concurrency": concurrency}
+    needed = {"grid": ("--input-tokens", "--output-tokens"), "batch": tuple(lists)}.get(design, ())
+    for flag, text in lists.items():
+        if (text is None) == (flag in needed):
+            raise UsageError(f"{flag}: {'give the counts of' if flag in needed else 'is not for'} design {design!r}")
+    counts = [counted(flag, str(lists[flag])) for flag in needed]
+    if design == "grid":
+        return designs.grid(*counts)
+    if design == "batch":
+        return designs.batch(*counts)
+    sweeps = {"paper-input": designs.paper_input, "paper-output": designs.paper_output}
+    return sweeps[design]() if design in sweeps else designs.read_design(Path(design))
+
+
+def counted(flag: str, text: str) -> tuple[int, ...]:
+    """Counts as `8,32`, each at least 1 and each once."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words) or len(set(words)) < len(words):
+        raise UsageError(f"{flag} wants different counts of at least 1, like 8,32; got {text!r}")
+    return tuple(int(word) for word in words)
+
+
+def stopping_of(rule: str, trials: int | None) -> "Stopping":
+    """The rule that `--stopping` names; `--trials` belongs to `fixed`."""
+    from wattshed.profiler.stopping import Fixed, Paper, Relative
+
+    if (trials is not None) != (rule == "fixed"):
+        raise UsageError("--trials and --stopping fixed go together; give both or neither")
+    if trials is not None:
+        return Fixed(trials)
+    return Paper() if rule == "paper" else Relative()

@@ -1,0 +1,52 @@
+"""`wattshed report`: the figures of a profile, beside the systems that ship with the package."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from wattshed.cli.frame import JsonFlag, bundled_profiles, emit
+
+if TYPE_CHECKING:
+    from wattshed.report.profile_figures import Trace
+
+EXAMPLES: Final = (
+    "Examples: [bold]wattshed report my-bundle/[/]  ·  "
+    "[bold]wattshed report bundled:wilkins2024 --beside none --out pages/[/]"
+)
+
+
+def command(
+    profile: Annotated[
+        str, typer.Argument(help="Bundle or profile: a directory, or bundled:NAME.", autocompletion=bundled_profiles)
+    ],
+    beside: Annotated[str, typer.Option(help="Profile to draw behind it, or none.")] = "bundled:wilkins2024",
+    out: Annotated[Path, typer.Option(help="Write report.html and its figures here.")] = Path("report"),
+    json_: JsonFlag = False,
+) -> None:
+    """Draw Figures 1 and 2 for a profile, the split at the first token, batches and the power trace."""
+    from wattshed.datasets.profiles import read_profile
+    from wattshed.report.page import page, write_page, write_pictures
+    from wattshed.report.profile_page import profile_pictures, profile_sections
+
+    new = read_profile(profile)
+    known = None if beside in ("none", profile) else read_profile(beside)
+    trace = _trace(profile)
+    files = write_pictures(out, profile_pictures(new, known, trace))
+    lead = f"{len(new.measurements):,} trials of {len(new.systems)} systems, as measured."
+    files.append(write_page(out / "report.html", page(new.name, lead, profile_sections(new, known, trace))))
+    document = {"profile": new.name, "trials": len(new.measurements), "files": [str(file) for file in files]}
+    emit(document, as_json=json_, show=lambda console: console.print("\n".join(f"wrote {file}" for file in files)))
+
+
+def _trace(profile: str) -> "Trace":
+    """Power samples by channel; none where the profile holds no samples."""
+    import polars as pl
+
+    from wattshed.datasets.profiles import profile_directory
+
+    path = profile_directory(profile) / "samples.parquet"
+    if not path.exists():
+        return {}
+    frame = pl.read_parquet(path, columns=["channel", "at_s", "power_w"]).drop_nulls().sort("at_s")
+    return {str(channel): part.select("at_s", "power_w").rows() for (channel,), part in frame.group_by("channel")}

@@ -1,0 +1,1 @@
+"""Engines: what makes tokens, behind one small role."""

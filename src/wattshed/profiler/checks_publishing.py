@@ -1,0 +1,207 @@
+"""Points 23 to 38 of the checklist: statistics, accounting and publishing. One function a point, in order."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from wattshed.datasets.manifest import FILE as MANIFEST_FILE
+from wattshed.datasets.manifest import CellRecord
+from wattshed.domain.measurement import Measurement
+from wattshed.profiler import journal
+from wattshed.profiler.bundle import CARD_FILE, settings_sum
+from wattshed.profiler.design import Shape
+from wattshed.profiler.evidence import Evidence, Finding, beside_the_point, failed, judged, passed
+from wattshed.profiler.journal import read_journal
+from wattshed.profiler.scrub import Identity, traces
+from wattshed.profiler.summary import CellKey, Summary, pooled, summarised
+
+NO_JOULES: Final = "no joules were measured"
+
+CLOSE: Final = 1e-9
+"""Relative difference that arithmetic in another order may make."""
+
+OUTLYING: Final = 5.0
+"""Standard deviations from the median that make an outlier worth a word."""
+
+
+def student(bundle: Evidence) -> Finding:
+    """Point 23: half-widths are Student's, recomputed from the trials."""
+    wrong = [name for name, cell, again in _cells(bundle) if not _same(cell.runtime_half_width_s, _runtime(again))]
+    return judged(not wrong, "half-widths are Student's", f"other half-widths in {', '.join(wrong[:3])}")
+
+
+def widths_stored(bundle: Evidence) -> Finding:
+    """Point 24: every cell with two trials has the half-width of its runtime, and of its energy where it has one."""
+    cells = [cell for cell in bundle.campaign.cells if cell.trials > 1]
+    bare = [c for c in cells if c.runtime_half_width_s is None or (c.energy_j and c.energy_half_width_j is None)]
+    widths = [cell.energy_half_width_j / cell.energy_j for cell in cells if cell.energy_j and cell.energy_half_width_j]
+    said = f"; energy to within {max(widths):.1%} at worst" if widths else ""
+    return judged(not bare, f"widths of {len(cells)} cells{said}", f"{len(bare)} cells without a width")
+
+
+def errors_apart(bundle: Evidence) -> Finding:
+    """Point 25: scatter and sensor are kept apart, and combined."""
+    cells = [cell for cell in bundle.campaign.cells if cell.energy_half_width_j is not None]
+    if not cells:
+        return beside_the_point(NO_JOULES)
+    unsaid = [trial for trial in bundle.metered if trial.sensor_uncertainty is None]
+    narrow = [c for c in cells if (c.combined_half_width_j or 0.0) < 0.5 * (c.energy_half_width_j or 0.0)]
+    known = max((trial.sensor_uncertainty or 0.0) for trial in bundle.metered)
+    otherwise = f"{len(unsaid)} trials without the sensor's uncertainty, {len(narrow)} cells without the combined width"
+    return judged(not unsaid and not narrow, f"sensor {known:.1%} beside the scatter of each cell", otherwise)
+
+
+def nothing_clamped(bundle: Evidence) -> Finding:
+    """Point 26: energies are gross, so none is below 0, and none was set to 0."""
+    if not bundle.metered:
+        return beside_the_point(NO_JOULES)
+    low = [trial for trial in bundle.metered if (trial.measured_energy_j or 0.0) <= 0]
+    return judged(not low, "all energies are gross and above 0", f"{len(low)} energies are 0 or below")
+
+
+def outliers_kept(bundle: Evidence) -> Finding:
+    """Point 27: every trial of the journal is a row; outliers are counted, not dropped."""
+    written = len(read_journal(bundle.directory / journal.FILE).trials)
+    pools = pooled(bundle.trials).values()
+    odd = sum(_outliers(trials) for trials in pools)
+    sentence = f"all {written} trials kept, {odd} runtimes far from their cell"
+    return judged(written == len(bundle.trials), sentence, f"{written} in the journal, {len(bundle.trials)} published")
+
+
+def stops_stored(bundle: Evidence) -> Finding:
+    """Point 28: why each cell stopped."""
+    reasons = sorted({cell.stop_reason for cell in bundle.campaign.cells})
+    return judged(all(reasons), f"cells stopped by: {', '.join(reasons)}", "a cell does not say why it stopped")
+
+
+def boundaries_named(bundle: Evidence) -> Finding:
+    """Point 29: whose joules they are."""
+    named = sorted({trial.boundary for trial in bundle.trials})
+    return passed("; ".join(named))
+
+
+def gross_and_net(bundle: Evidence) -> Finding:
+    """Point 30: gross energy and idle power side by side, so that net can be had."""
+    if not bundle.metered:
+        return beside_the_point(NO_JOULES)
+    bare = sum(trial.idle_power_w is None for trial in bundle.metered)
+    return judged(bare == 0, "gross joules and idle watts in every row", f"{bare} trials without idle power")
+
+
+def parts_sum(bundle: Evidence) -> Finding:
+    """Point 31: the total is the sum of the parts, by the schema."""
+    both = [trial for trial in bundle.metered if trial.gpu_energy_j is not None and trial.cpu_energy_j is not None]
+    return passed(f"{len(both)} trials with both parts") if both else beside_the_point("fewer than two parts measured")
+
+
+def joules_conserved(bundle: Evidence) -> Finding:
+    """Point 32: windows hold one request at a time, or requests that are alike; nothing is split unevenly."""
+    return beside_the_point(f"nothing to attribute: all queries of each of {len(bundle.trials)} windows are alike")
+
+
+def idle_explicit(bundle: Evidence) -> Finding:
+    """Point 33: how much of the joules the idle machine would have used."""
+    shares = [
+        trial.idle_power_w * (trial.window_s or 0.0) / (trial.window_queries or 1) / trial.measured_energy_j
+        for trial in bundle.metered
+        if trial.idle_power_w is not None and trial.measured_energy_j
+    ]
+    if not bundle.metered:
+        return beside_the_point(NO_JOULES)
+    if not shares:
+        return failed("idle power is unknown")
+    return passed(f"idle power is {min(shares):.0%} to {max(shares):.0%} of the joules")
+
+
+def boundaries_alike(bundle: Evidence) -> Finding:
+    """Point 34: the trials of a cell share one boundary."""
+    mixed = [key for key, trials in pooled(bundle.metered).items() if len({trial.boundary for trial in trials}) > 1]
+    return judged(not mixed, "one boundary a cell", f"{len(mixed)} cells mix boundaries")
+
+
+def manifest_whole(bundle: Evidence) -> Finding:
+    """Point 35: settings and their sum, model, software, kernel."""
+    campaign = bundle.campaign
+    if campaign.settings_sha256 != settings_sum(campaign.settings):
+        return failed("the settings are not those of their sum")
+    needed = {"wattshed", "python", "kernel"}
+    bare = [one.host for one in campaign.sessions if needed - set(one.versions)]
+    return judged(not bare, f"settings {campaign.settings_sha256[:12]}", f"versions are missing on {', '.join(bare)}")
+
+
+def same_numbers_again(bundle: Evidence) -> Finding:
+    """Point 36: files are those of their sums, and the trials give the cells' numbers again."""
+    changed = [name for name, sum_ in bundle.campaign.files.items() if _sum(bundle, name) != sum_]
+    wrong = [name for name, cell, again in _cells(bundle) if not _agrees(cell, again)]
+    if changed:
+        return failed(f"not the files that were summed: {', '.join(changed)}")
+    return judged(
+        not wrong,
+        f"{len(bundle.campaign.files)} files and {len(bundle.campaign.cells)} cells as stated",
+        f"the trials give other numbers for {', '.join(wrong[:3])}",
+    )
+
+
+def nobody_named(bundle: Evidence) -> Finding:
+    """Point 37: no host, user, address, home or serial number in any text."""
+    found = sorted({kind for text in _texts(bundle) for kind in traces(text, Identity())})
+    return judged(not found, "no address, home folder or serial number found", f"found: {', '.join(found)}")
+
+
+def validated(bundle: Evidence) -> Finding:
+    """Point 38: this is the validator; `wattshed validate` exits with 1 if a point fails."""
+    return passed(f"schema version {bundle.manifest.schema_version}, checked")
+
+
+def _cells(bundle: Evidence) -> Iterator[tuple[str, CellRecord, Summary | None]]:
+    """Every cell of the manifest, with its name and with what its trials say."""
+    pools = pooled(bundle.trials)
+    for cell in bundle.campaign.cells:
+        shape = Shape(cell.input_tokens, cell.output_tokens, cell.concurrency)
+        trials = pools.get(CellKey(cell.host or "", cell.experiment, shape))
+        yield f"{cell.experiment} {shape}", cell, summarised(trials) if trials else None
+
+
+def _runtime(again: Summary | None) -> float | None:
+    return None if again is None else again.runtime_half_width_s
+
+
+def _agrees(cell: CellRecord, again: Summary | None) -> bool:
+    if again is None or again.trials != cell.trials:
+        return False
+    names = ("runtime_s", "runtime_half_width_s", "energy_j", "energy_half_width_j", "combined_half_width_j")
+    return all(_same(getattr(cell, name), getattr(again, name)) for name in names)
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=CLOSE, abs_tol=1e-15)
+
+
+def _outliers(trials: list[Measurement]) -> int:
+    runtimes_s = pl.Series([trial.runtime_s for trial in trials])
+    spread_s, median_s = runtimes_s.std(), runtimes_s.median()
+    if not isinstance(spread_s, float) or not isinstance(median_s, float) or spread_s == 0:
+        return 0
+    return int(((runtimes_s - median_s).abs() > OUTLYING * spread_s).sum())
+
+
+def _sum(bundle: Evidence, name: str) -> str | None:
+    path = bundle.directory / name
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _texts(bundle: Evidence) -> Iterator[str]:
+    """Everything in the bundle that people can read, without the numbers of the journal's samples."""
+    for path in (bundle.directory / MANIFEST_FILE, bundle.directory / CARD_FILE):
+        yield path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for trial in bundle.trials[:1]:
+        yield json.dumps([trial.system.name, trial.system.model, trial.system.hardware, trial.system.engine])
+    yield from {text for trial in bundle.trials for text in (trial.boundary, trial.note or "")}
+    for failure in read_journal(bundle.directory / journal.FILE).failures:
+        yield failure.message

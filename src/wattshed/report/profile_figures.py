@@ -1,0 +1,144 @@
+"""Pictures of a profile: Figures 1 and 2 for new systems, prefill and decoding, batches, and the power trace."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wattshed.domain.choices import Channel
+from wattshed.domain.measurement import Measurement
+from wattshed.domain.system import System
+from wattshed.report.canvas import colour, drawn, marker, panels
+from wattshed.report.profile_points import Along, Point, knee, quantities, sweep
+
+LABELS: Final = {
+    "runtime_s": "Runtime (s)",
+    "throughput_tokens_per_s": "Throughput (tokens/s)",
+    "energy_per_token_j": "Energy per token (J)",
+}
+
+_TRACE_POINTS: Final = 4000
+"""Most points of a power trace that a picture shows of each channel."""
+
+Trials = Mapping[System, Sequence[Measurement]]
+Trace = Mapping[str, Sequence[tuple[float, float]]]
+"""Power samples by channel: (seconds, watts)."""
+
+
+@drawn
+def sweep_figure(new: Trials, known: Trials, along: Along, channel: Channel) -> Figure:
+    """Figure 1 (input) or 2 (output): the new systems in colour with 95 % intervals, known ones in grey behind them."""
+    drawing, axes = panels(3, height_in=3.8)
+    for axis, (name, quantity) in zip(axes, quantities(channel).items(), strict=True):
+        for trials in known.values():
+            _line(axis, sweep(trials, along, quantity), "#bbbbbb", "")
+        for position, (system, trials) in enumerate(new.items()):
+            points = sweep(trials, along, quantity)
+            _line(axis, points, colour(position), describe(system), marker(position))
+            if (name, along) == ("throughput_tokens_per_s", "input"):
+                _knee(axis, knee(sweep(trials, along, quantities(channel)["runtime_s"])), position)
+        axis.set(xscale="log", yscale="log", xlabel=f"{along} tokens", title=LABELS[name])
+        _powers_of_two(axis)
+        if not axis.lines:
+            axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
+    return drawing
+
+
+@drawn
+def first_token_figure(trials: Sequence[Measurement]) -> Figure:
+    """Seconds before and after the first token of every cell, as stacked bars: prefill against decoding."""
+    cells: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
+    for trial in trials:
+        if trial.ttft_s is not None:
+            cells[trial.requested_input_tokens, trial.requested_output_tokens].append(trial)
+    shapes = sorted(cells)
+    before = np.array([np.mean([trial.ttft_s for trial in cells[shape]]) for shape in shapes])
+    whole = np.array([np.mean([trial.query_runtime_s for trial in cells[shape]]) for shape in shapes])
+    drawing, (axis,) = panels(1, height_in=3.4, width_in=max(5.0, 0.32 * len(shapes) + 2))
+    rows = np.arange(len(shapes))
+    axis.bar(rows, before, color=colour(1), label="to the first token (prefill)")
+    axis.bar(rows, whole - before, bottom=before, color=colour(0), label="after it (decoding)")
+    axis.set_xticks(rows, [f"{m}, {n}" for m, n in shapes], rotation=60, ha="right")
+    axis.set(xlabel="input tokens, output tokens", ylabel="seconds", title="Prefill and decoding")
+    axis.legend()
+    return drawing
+
+
+@drawn
+def batch_figure(new: Trials, channel: Channel) -> Figure:
+    """Energy per token and runtime against the number of requests in flight, a line a shape."""
+    drawing, axes = panels(2, height_in=3.2, width_in=4.4)
+    chosen = {name: quantities(channel)[name] for name in ("energy_per_token_j", "runtime_s")}
+    lines: dict[tuple[str, int, int], list[Measurement]] = defaultdict(list)
+    for system, trials in new.items():
+        for trial in trials:
+            key = system.label, trial.requested_input_tokens, trial.requested_output_tokens
+            lines[key].append(trial)
+    several = {key: trials for key, trials in lines.items() if len({t.system.concurrency for t in trials}) > 1}
+    for axis, (name, quantity) in zip(axes, chosen.items(), strict=True):
+        for position, ((label, m, n), trials) in enumerate(sorted(several.items())):
+            by_batch: dict[int, list[float]] = defaultdict(list)
+            for trial in trials:
+                value = quantity(trial)
+                if value is not None:
+                    by_batch[trial.system.concurrency].append(value)
+            batches = sorted(by_batch)
+            means = [float(np.mean(by_batch[batch])) for batch in batches]
+            axis.plot(batches, means, marker=marker(position), color=colour(position), label=f"{label}: ({m}, {n})")
+        axis.set(xscale="log", yscale="log", xlabel="requests in flight", title=LABELS[name])
+        _powers_of_two(axis)
+    axes[0].legend()
+    return drawing
+
+
+@drawn
+def power_figure(trace: Trace) -> Figure:
+    """Power of every channel over the campaign."""
+    drawing, (axis,) = panels(1, height_in=2.8, width_in=9.0)
+    began_s = min((samples[0][0] for samples in trace.values() if samples), default=0.0)
+    for position, (channel, samples) in enumerate(sorted(trace.items())):
+        every = max(1, len(samples) // _TRACE_POINTS)
+        at_s, power_w = np.array(samples[::every]).T
+        axis.plot(at_s - began_s, power_w, lw=0.7, color=colour(position), label=channel)
+    axis.set(xlabel="seconds", ylabel="watts", title="Power over the campaign")
+    axis.legend()
+    return drawing
+
+
+def describe(system: System) -> str:
+    """A system in a legend: what tells it from its neighbours."""
+    cache = {True: "KV cache", False: "no cache", None: ""}[system.kv_cache]
+    batch = f"batch {system.concurrency}" if system.concurrency > 1 else ""
+    host = f"host {system.host}" if system.host else ""
+    return " · ".join(part for part in (system.name, system.model, system.engine or "", cache, batch, host) if part)
+
+
+def has_first_tokens(trials: Iterable[Measurement]) -> bool:
+    """Whether any trial tells when its first token came."""
+    return any(trial.ttft_s is not None for trial in trials)
+
+
+def _line(axis: Axes, points: Sequence[Point], shown: str, label: str, mark: str = "") -> None:
+    if points:
+        tokens, means = [point.tokens for point in points], [point.mean for point in points]
+        half_widths = [point.half_width or 0.0 for point in points]
+        axis.errorbar(tokens, means, yerr=half_widths, color=shown, marker=mark, label=label or None, capsize=2)
+
+
+def _knee(axis: Axes, at_tokens: float | None, position: int) -> None:
+    """Mark where a system leaves its floor; the words of systems stand one above the other."""
+    if at_tokens is not None:
+        axis.axvline(at_tokens, color=colour(position), lw=0.8, ls=":")
+        place = (at_tokens, 0.03 + 0.06 * position)
+        where = axis.get_xaxis_transform()
+        axis.annotate(f" knee {at_tokens:.0f}", place, xycoords=where, fontsize=8, color=colour(position))
+
+
+def _powers_of_two(axis: Axes) -> None:
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -1,0 +1,91 @@
+"""What a profile's figures show: means with intervals, along a sweep, over a batch, or split at the first token.
+
+Works from trials alone, so a published profile draws the same figures as the machine it was measured on.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from wattshed.domain.choices import Channel
+from wattshed.domain.measurement import Measurement, Profile
+from wattshed.domain.system import System
+
+Along = Literal["input", "output"]
+
+FROZEN_TOKENS: Final = 32
+"""What the paper freezes the other length at; a grid that lacks it is cut where it is closest."""
+
+Quantity = Callable[[Measurement], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Mean of K trials at one setting, with the half-width of its 95 % t-interval; None at K = 1."""
+
+    tokens: int
+    mean: float
+    half_width: float | None
+    trials: int
+
+
+def quantities(channel: Channel) -> dict[str, Quantity]:
+    """What Figures 1 and 2 plot, by their names there."""
+
+    def per_token_j(trial: Measurement) -> float | None:
+        energy_j = trial.energy_j(channel)
+        return None if energy_j is None else energy_j / (trial.input_tokens + trial.output_tokens)
+
+    return {
+        "runtime_s": lambda trial: trial.query_runtime_s,
+        "throughput_tokens_per_s": lambda trial: (trial.input_tokens + trial.output_tokens) / trial.query_runtime_s,
+        "energy_per_token_j": per_token_j,
+    }
+
+
+def measured(profile: Profile) -> dict[System, list[Measurement]]:
+    """The trials that count, by system, without warm-ups and validation experiments."""
+    trials: dict[System, list[Measurement]] = defaultdict(list)
+    for trial in profile.measurements:
+        if not trial.warm_up and trial.experiment not in profile.validation_experiments:
+            trials[trial.system].append(trial)
+    return dict(sorted(trials.items(), key=lambda item: (item[0].name, item[0].model, item[0].concurrency)))
+
+
+def sweep(trials: Iterable[Measurement], along: Along, quantity: Quantity) -> list[Point]:
+    """Points along one length, the other frozen at 32 or as near to it as was measured."""
+    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for trial in trials:
+        value = quantity(trial)
+        m, n = trial.requested_input_tokens, trial.requested_output_tokens
+        if value is not None:
+            cells[(m, n) if along == "input" else (n, m)].append(value)
+    if not cells:
+        return []
+    frozen = min({other for _, other in cells}, key=lambda other: abs(np.log(other / FROZEN_TOKENS)))
+    return [_point(tokens, values) for (tokens, other), values in sorted(cells.items()) if other == frozen]
+
+
+def knee(points: Sequence[Point]) -> float | None:
+    """Tokens at which a runtime sweep turns from flat to rising: where its floor meets its last slope's line.
+
+    Below the knee a step costs the same whatever its length (launches, weights); above it the arithmetic of the tokens
+    takes over, the two roofs of a roofline. None where the sweep never leaves its floor.
+    """
+    if len(points) < 3:
+        return None
+    floor_s, last = min(point.mean for point in points), points[-1]
+    per_token_s = last.mean / last.tokens
+    found = floor_s / per_token_s
+    return found if found < last.tokens / 2 else None
+
+
+def _point(tokens: int, values: Sequence[float]) -> Point:
+    count = len(values)
+    spread = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else None
+    half_width = None if spread is None else float(stdtrit(count - 1, 0.975)) * spread
+    return Point(tokens, float(np.mean(values)), half_width, count)

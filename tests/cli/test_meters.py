@@ -1,0 +1,105 @@
+"""`wattshed meters` certifies what is there, and says of the rest why not and what to do."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.metering import Said, install_nvml, runner
+from tests.meters.fake_nvml import Board
+from wattshed.cli import meters
+from wattshed.cli.meter_choice import FACTORIES, KINDS, named, open_meters, present
+from wattshed.errors import MissingError, UsageError
+from wattshed.meters.meter import Absent
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """`wattshed meters ARGUMENTS`."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return runner(meters.command, capfd)
+
+
+def test_a_meter_that_is_there_is_certified(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document holds channels with boundary, method, update period, step, agreement, idle power and costs."""
+    install_nvml(monkeypatch, Board(0))
+
+    said = run("--meters", "nvml", "--seconds", "1", "--json")
+
+    certificate = said.document["certificates"][0]
+    channel = certificate["channels"][0]
+    assert (said.exit_code, certificate["meter"], certificate["available"]) == (0, "nvml", True)
+    assert channel["channel"]["boundary"] == "NVIDIA H100 80GB HBM3 board, GPU 0"
+    assert channel["method"] == "counter"
+    assert 0.05 < channel["update_period_s"] < 0.15
+    assert channel["energy_step_j"] > 0
+    assert channel["idle"]["half_width_w"] is not None
+    assert certificate["read_cost_s"] > 0
+    assert certificate["observer_cpu"] < 0.05
+
+
+def test_people_get_words(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For people the same stands in lines with units."""
+    install_nvml(monkeypatch, Board(0, gain=1.3))
+
+    said = run("--meters", "nvml:0", "--seconds", "1")
+
+    for words in ("nvml: available", "GPU 0", "update period: ", "power at rest: ", "DISAGREE", "uncertainty 2.9 %"):
+        assert words in said.out
+
+
+def test_nothing_there_is_no_failure(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An absent meter has its reason and remedy, and the exit code is 0."""
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+    said = run("--meters", "nvml")
+
+    assert said.exit_code == 0
+    assert "nvml: not available (not_installed)\n  pip install 'wattshed[nvidia]'\n" in said.out
+
+
+def test_a_name_that_is_no_meters_is_a_usage_error(run: Callable[..., Said]) -> None:
+    """A mistyped name is refused, with those that exist."""
+    said = run("--meters", "nvlm")
+
+    assert said.exit_code == 2
+    assert "no meter 'nvlm'; choose among nvml, rapl" in said.err
+
+
+@pytest.mark.parametrize(
+    "name", ["rapl:0", "scrape:http://localhost:1/metrics", "scrape:http://localhost:1/#metric=a&unit=J&part=fan"]
+)
+def test_a_name_with_too_much_or_too_little_is_refused(name: str) -> None:
+    """What a kind does not understand after its colon is never ignored."""
+    with pytest.raises(UsageError, match="--meters"):
+        open_meters([name])
+
+
+def test_every_kind_can_be_opened() -> None:
+    """Each kind answers with a meter or a typed reason and a remedy, on whatever machine this is."""
+    opened = open_meters(KINDS)
+
+    assert set(KINDS) | {"scrape"} == set(FACTORIES)
+    for kind, meter in zip(KINDS, opened, strict=True):
+        assert meter.name == kind
+        assert not isinstance(meter, Absent) or meter.remedy
+        if not isinstance(meter, Absent):
+            meter.close()
+
+
+def test_a_page_that_nobody_serves_is_absent() -> None:
+    """A scraped meter is named by its page and its series; where the page is not served it is absent."""
+    (meter,) = open_meters(named("scrape:http://127.0.0.1:9/metrics#metric=watts&unit=W&part=platform&plug=3"))
+
+    assert isinstance(meter, Absent)
+
+
+def test_an_absent_meter_that_was_named_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for and is not there is an error with its reason, though another is there; unasked, it is not."""
+    install_nvml(monkeypatch, Board(0))
+    absent = Absent("rapl", "permission", "run as root")
+
+    with pytest.raises(MissingError, match=r"no meter: rapl \(permission\): run as root"):
+        present([*open_meters(["nvml"]), absent], all_of_them=True)
+
+    assert [meter.name for meter in present([*open_meters(["nvml"]), absent], all_of_them=False)] == ["nvml"]

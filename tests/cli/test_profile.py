@@ -1,0 +1,159 @@
+"""`wattshed profile` from flags to bundle, with the synthetic engine on its virtual clock."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from wattshed.cli import profile, validate
+from wattshed.cli.frame import guarded
+from wattshed.datasets.profiles import read_profile
+from wattshed.profiler.journal import FILE
+
+GRID = ("--engine", "synthetic", "--design", "grid", "--input-tokens", "8,32", "--output-tokens", "8,16")
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The exit code of `wattshed VERB ARGUMENTS`, in a home of its own and an empty folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command("profile", epilog=profile.EXAMPLES)(profile.command)
+    app.command("validate")(validate.command)
+
+    def call(verb: str, *arguments: object) -> int:
+        return guarded(lambda: app([verb, *map(str, arguments)], standalone_mode=False))
+
+    return call
+
+
+def test_a_campaign_ends_in_a_bundle_that_validates(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command makes a bundle that is a profile and passes the checklist."""
+    assert run("profile", *GRID, "--out", "mine") == 0
+    assert run("validate", "mine") == 0
+
+    printed = capsys.readouterr()
+    assert "wrote mine: 34 passed, 4 not applicable" in printed.out
+    assert "mine: profile, 42 trials of 1 system (hardware and model), 34 points passed" in printed.out
+    assert len(read_profile("mine").measurements) == 42
+
+
+def test_json_is_one_document(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """With `--json` stdout holds the cells with their widths, and nothing else."""
+    assert run("profile", *GRID, "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["ended"] == "complete"
+    assert {(cell["input_tokens"], cell["output_tokens"]) for cell in document["cells"]} == {
+        (m, n) for m in (8, 32) for n in (8, 16)
+    }
+    truth_j = {cell["output_tokens"]: cell["energy_j"] for cell in document["cells"] if cell["input_tokens"] == 8}
+    assert truth_j[16] == pytest.approx(300 * (2e-4 * 8 + 0.02 + 0.02 * 15))
+    assert document["failed_points"] == []
+
+
+def test_a_dry_run_measures_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--dry-run` shows cells, order, rule and least time, says that energy is unknown, and writes nothing."""
+    assert run("profile", *GRID, "--dry-run", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert run("profile", *GRID, "--dry-run") == 0
+
+    assert len(document["cells"]) == 6
+    assert document["energy_j"] is None
+    assert document["least_s"] > 4 * 5 * 5
+    assert "Energy: unknown" in capsys.readouterr().out
+    assert not (tmp_path / "profile").exists()
+
+
+def test_a_broken_campaign_is_resumed(run: Run, tmp_path: Path) -> None:
+    """A journal cut off in the middle of a line goes on to the whole bundle; without `--resume` it is kept safe."""
+    assert run("profile", *GRID, "--out", "whole") == 0
+    content = (tmp_path / "whole" / FILE).read_bytes()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / FILE).write_bytes(content[: len(content) // 2])
+
+    assert run("profile", *GRID, "--out", "broken") == 2
+    assert run("profile", *GRID, "--out", "broken", "--resume") == 0
+    whole, again = (read_profile(name).measurements for name in ("whole", "broken"))
+    assert [(t.order, round(t.runtime_s, 9)) for t in again] == [(t.order, round(t.runtime_s, 9)) for t in whole]
+    assert run("profile", *GRID, "--out", "broken", "--resume") == 0
+    assert read_profile("broken").measurements == again
+
+
+def test_a_file_of_cells_is_a_design(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--design FILE` measures the cells of a CSV, each at its concurrency."""
+    (tmp_path / "cells.csv").write_text("input_tokens,output_tokens,concurrency\n8,8,1\n8,8,4\n")
+
+    flags = ("--engine", "synthetic", "--design", "cells.csv", "--stopping", "fixed", "--trials", "2")
+    assert run("profile", *flags, "--json") == 0
+
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert {cell["concurrency"] for cell in cells} == {1, 4}
+    assert {cell["stop_reason"] for cell in cells} == {"fixed"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--engine", "transformers"), "--engine transformers needs --model"),
+        (("--engine", "openai", "--model", "x"), "--url and --engine openai go together"),
+        (("--engine", "openai", "--model", "x", "--url", "http://localhost"), "needs --hardware"),
+        (("--engine", "synthetic", "--design", "grid"), "--input-tokens: give the counts of design 'grid'"),
+        (("--engine", "synthetic", "--concurrency", "2"), "--concurrency: is not for design 'paper-input'"),
+        ((*GRID[:4], "--input-tokens", "8,x", "--output-tokens", "8"), "wants different counts of at least 1"),
+        ((*GRID[:4], "--input-tokens", "8,8", "--output-tokens", "8"), "wants different counts of at least 1"),
+        (("--engine", "synthetic", "--trials", "3"), "--trials and --stopping fixed go together"),
+        (("--engine", "synthetic", "--stopping", "fixed"), "--trials and --stopping fixed go together"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(
+    flags: tuple[str, ...], message: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong or missing flag is one line that says what to give, and exit code 2."""
+    assert run("profile", *flags) == 2
+
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_design_is_missing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A design that is neither known nor a file exits with 3."""
+    assert run("profile", "--engine", "synthetic", "--design", "paper-inputs") == 3
+
+    assert "no such design" in capsys.readouterr().err
+
+
+def test_a_meter_that_was_named_must_be_there(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--meters` names what the numbers need: an absent one exits with 3 and its remedy, and nothing is measured."""
+    flags = ("--model", "random:tiny-llama", "--precision", "fp32", "--meters", "powermetrics", "--out", "none")
+
+    assert run("profile", *flags) == 3
+
+    assert "powermetrics" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_a_tampered_bundle_fails_validation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`wattshed validate` names the point that a changed bundle fails, and exits with 1."""
+    run("profile", *GRID, "--out", "mine")
+    Path("mine/README.md").write_text("cheaper")
+    capsys.readouterr()
+
+    assert run("validate", "mine") == 1
+
+    printed = capsys.readouterr()
+    assert "point 36 (raw samples, and the same numbers again) failed: not the files that were summed" in printed.out
+    assert "mine: 1 failed point" in printed.err
+
+
+def test_two_campaigns_share_the_label_of_the_host(run: Run) -> None:
+    """The random label stays with the machine, so its campaigns can be compared."""
+    run("profile", *GRID, "--out", "one")
+    run("profile", *GRID, "--out", "two")
+
+    [label] = {trial.system.host for name in ("one", "two") for trial in read_profile(name).measurements}
+    assert str(label).startswith("host-")

@@ -1,0 +1,213 @@
+"""The checklist passes a sound bundle, and each of its points catches what it is there for."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.profiler.cases import bundle, campaign, journalled, world
+from wattshed.datasets.manifest import CampaignRecord
+from wattshed.datasets.profiles import profile_directory
+from wattshed.domain.measurement import Measurement
+from wattshed.errors import InputError
+from wattshed.profiler.bundle import Publication, write_bundle
+from wattshed.profiler.checklist import POINTS, check_bundle, write_validation
+from wattshed.profiler.evidence import Evidence, read_evidence
+
+Tampering = Callable[[Evidence], Evidence]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with windows long enough to hold counter against samples."""
+    return bundle(tmp_path_factory.mktemp("sound"), campaign(window_s=25.0), world())
+
+
+def first(change: Callable[[Measurement], dict[str, object]]) -> Tampering:
+    """Change the first trial that counts."""
+
+    def tampered(bundle: Evidence) -> Evidence:
+        position = next(i for i, trial in enumerate(bundle.trials) if not trial.warm_up)
+        trial = bundle.trials[position]
+        changed = replace(trial, **change(trial))  # type: ignore[arg-type]  # fields by name
+        return replace(bundle, trials=(*bundle.trials[:position], changed, *bundle.trials[position + 1 :]))
+
+    return tampered
+
+
+def record(change: Callable[[CampaignRecord], dict[str, object]]) -> Tampering:
+    """Change the record of the campaign."""
+    return lambda bundle: replace(bundle, campaign=bundle.campaign.model_copy(update=change(bundle.campaign)))
+
+
+def first_cell(**changes: object) -> Tampering:
+    """Change the first cell of the record."""
+
+    def change(campaign_: CampaignRecord) -> dict[str, object]:
+        return {"cells": (campaign_.cells[0].model_copy(update=changes), *campaign_.cells[1:])}
+
+    return record(change)
+
+
+def meter(**changes: object) -> Tampering:
+    """Change the meter of the first session."""
+
+    def change(campaign_: CampaignRecord) -> dict[str, object]:
+        one = campaign_.sessions[0]
+        return {"sessions": (one.model_copy(update={"meters": (one.meters[0].model_copy(update=changes),)}),)}
+
+    return record(change)
+
+
+def reason(code: str) -> Tampering:
+    """Give the first trial a reason that its joules contradict."""
+    return first(lambda trial: {"reasons": (*trial.reasons, code)})
+
+
+def without(keep: Callable[[Measurement], bool]) -> Tampering:
+    """Drop trials."""
+    return lambda bundle: replace(bundle, trials=tuple(trial for trial in bundle.trials if keep(trial)))
+
+
+TAMPERINGS: dict[int, Tampering] = {
+    1: meter(certificate=None),
+    2: first(lambda trial: {"reasons": ()}),
+    3: first(lambda trial: {"energy_method": "TDP"}),
+    4: reason("gpu_wrap_ambiguous"),
+    5: reason("gpu_counter_reset"),
+    6: reason("gpu_counter_frozen"),
+    7: lambda bundle: meter(channels=bundle.campaign.sessions[0].meters[0].channels * 2)(bundle),
+    8: first(lambda trial: {"gpu_energy_j": 1.2 * (trial.gpu_energy_j or 0.0)}),
+    9: reason("gpu_sampling_gap"),
+    10: reason("gpu_not_bracketed"),
+    11: first(lambda trial: {"host_cpu_s": None}),
+    13: without(lambda trial: not trial.warm_up),
+    15: record(lambda campaign_: {"idle": campaign_.idle[:1]}),
+    16: record(lambda campaign_: {"settings": campaign_.settings | {"seed": 8}}),
+    17: record(lambda campaign_: {"cells": tuple(c for c in campaign_.cells if c.experiment != "reference")}),
+    18: first(lambda trial: {"host_load": None}),
+    20: first(lambda trial: {"output_tokens": 1}),
+    21: first(lambda trial: {"cached_tokens": 3.0}),
+    22: record(lambda campaign_: {"cells": campaign_.cells[1:]}),
+    23: first_cell(runtime_half_width_s=0.001),
+    24: first_cell(runtime_half_width_s=None),
+    25: first(lambda trial: {"sensor_uncertainty": None}),
+    26: first(lambda trial: {"gpu_energy_j": -1.0}),
+    27: without(lambda trial: trial.order != 3),
+    28: first_cell(stop_reason=""),
+    30: first(lambda trial: {"idle_power_w": None}),
+    33: lambda bundle: replace(bundle, trials=tuple(replace(trial, idle_power_w=None) for trial in bundle.trials)),
+    34: first(lambda trial: {"boundary": "something else"}),
+    35: record(lambda campaign_: {"settings_sha256": "0"}),
+    36: first_cell(energy_j=1.0),
+    37: first(lambda trial: {"boundary": "board of 10.1.2.3"}),
+}
+"""One thing that each point must catch; the others cannot fail on a bundle that was read."""
+
+
+def test_a_sound_bundle_passes(sound: Path) -> None:
+    """Every point of a sound bundle has passed or does not apply, and says so in a sentence."""
+    verdicts = check_bundle(sound)
+
+    assert [verdict.number for verdict in verdicts] == list(range(1, 39))
+    assert [str(verdict) for verdict in verdicts if verdict.status == "failed"] == []
+    assert all(verdict.sentence for verdict in verdicts)
+
+
+@pytest.mark.parametrize("number", TAMPERINGS)
+def test_each_point_catches_its_fault(number: int, sound: Path) -> None:
+    """A bundle with the fault that a point is there for fails that point."""
+    point = POINTS[number - 1]
+
+    finding = point.check(TAMPERINGS[number](_evidence(sound)))
+
+    assert point.number == number
+    assert finding.status == "failed", finding.sentence
+
+
+def test_a_changed_file_is_caught(tmp_path: Path) -> None:
+    """Files that are not those of their sums fail point 36."""
+    bundle(tmp_path)
+    (tmp_path / "README.md").write_text("better numbers")
+
+    failed = [verdict.number for verdict in check_bundle(tmp_path) if verdict.status == "failed"]
+
+    assert failed == [36]
+
+
+def test_a_missing_journal_is_caught(tmp_path: Path) -> None:
+    """Without the journal nobody can tell whether a trial was dropped, and the points that need it fail."""
+    bundle(tmp_path)
+    (tmp_path / "trials.jsonl").unlink()
+
+    failed = [verdict.number for verdict in check_bundle(tmp_path) if verdict.status == "failed"]
+
+    assert failed == [27, 36, 37]
+
+
+@pytest.mark.parametrize("samples", [None, b"no table", pl.DataFrame({"watts": [1.0]})], ids=["gone", "text", "alien"])
+def test_samples_that_cannot_be_read_are_an_error(samples: bytes | pl.DataFrame | None, tmp_path: Path) -> None:
+    """Damaged samples are an input error with their place, like any other damaged file."""
+    bundle(tmp_path)
+    path = tmp_path / "samples.parquet"
+    path.unlink()
+    if isinstance(samples, bytes):
+        path.write_bytes(samples)
+    elif samples is not None:
+        samples.write_parquet(path)
+
+    with pytest.raises(InputError, match=r"samples\.parquet"):
+        check_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"seed": "x"}, {"cells": [[1, 2]]}, {"cells": []}, {"reference_every": 0}])
+def test_settings_that_make_no_sense_fail(change: dict[str, object], sound: Path) -> None:
+    """Settings from which no order follows fail the points that need it, and nothing breaks."""
+    evidence = record(lambda campaign_: {"settings": campaign_.settings | change})(_evidence(sound))
+
+    with pytest.raises(InputError, match="settings of the campaign make no sense"):
+        POINTS[15].check(evidence)
+
+
+def test_a_cpu_only_bundle_is_valid(tmp_path: Path) -> None:
+    """Without any meter the points about meters do not apply, and no other fails."""
+    at = world()
+    at.metered = False
+    bundle(tmp_path, campaign(), at)
+
+    assert {verdict.status for verdict in check_bundle(tmp_path)} == {"passed", "not applicable"}
+
+
+def test_the_verdicts_are_written(tmp_path: Path) -> None:
+    """`validation.json` holds the counts and every point."""
+    bundle(tmp_path)
+    verdicts = write_validation(tmp_path)
+
+    document: Any = json.loads((tmp_path / "validation.json").read_text())
+    assert document["points"][0]["title"] == "meters are probed"
+    assert sum(document["counts"].values()) == len(verdicts) == len(POINTS) == 38
+
+
+def test_a_profile_from_elsewhere_has_no_checklist() -> None:
+    """Published data that no campaign of ours made is not held against the points."""
+    assert check_bundle(profile_directory("bundled:wilkins2024")) == ()
+
+
+def test_an_unfinished_campaign_fails(tmp_path: Path) -> None:
+    """A campaign that was broken off lacks its second idle, its cells and its drift."""
+    journalled(tmp_path, campaign(), world(), events=8)
+    write_bundle(tmp_path, Publication("small"))
+
+    failed = {verdict.number for verdict in check_bundle(tmp_path) if verdict.status == "failed"}
+
+    assert {15, 17, 22} <= failed
+
+
+def _evidence(directory: Path) -> Evidence:
+    evidence = read_evidence(directory)
+    assert evidence is not None
+    return evidence
