@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from wattshed.cli.frame import JsonFlag, emit, stderr, table
-from wattshed.engines.loading import Device, Precision
+from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import EngineError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ EXAMPLES: Final = (
     "--input-tokens 256 --output-tokens 128 --concurrency 1,4,16 --resume[/]"
 )
 
-EngineKind = Literal["transformers", "openai", "synthetic"]
-Configuration = Literal["eager", "static-graph"]
 StoppingKind = Literal["relative", "paper", "fixed"]
 
 

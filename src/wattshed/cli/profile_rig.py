@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
-    from wattshed.cli.profile import Configuration, EngineKind
     from wattshed.engines.engine import Engine
-    from wattshed.engines.loading import Device, Precision
     from wattshed.meters.meter import Meter
     from wattshed.profiler.events import MeterFacts, SessionStarted
     from wattshed.profiler.trial import Bench
@@ -26,13 +25,13 @@ CERTIFY_S = 5.0
 class EngineChoice:
     """What the flags say about the engine."""
 
-    kind: "EngineKind"
+    kind: EngineKind
     model: str | None
-    device: "Device"
+    device: Device
     devices: int
-    precision: "Precision | None"
+    precision: Precision | None
     kv_cache: bool
-    configuration: "Configuration"
+    configuration: Configuration
     prompts: Path | None
     url: str | None
     api_key: str | None

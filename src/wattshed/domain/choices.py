@@ -9,3 +9,15 @@ CHANNELS: tuple[Channel, ...] = get_args(Channel)
 
 PredictorKind = Literal["prefix", "table", "regression", "batch"]
 """The form of E(m, n) and R(m, n)."""
+
+EngineKind = Literal["transformers", "openai", "synthetic"]
+"""What makes the tokens: a model in this process, a server, or neither."""
+
+Device = Literal["cpu", "cuda", "mps"]
+"""Where transformers run."""
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Number format of the weights."""
+
+Configuration = Literal["eager", "static-graph"]
+"""How transformers decode: plainly, or by replaying a recorded graph that the host's pace does not touch."""

@@ -5,8 +5,9 @@ torch, transformers and accelerate are imported where they are used (extra `tran
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from wattshed.domain.choices import Device, Precision
 from wattshed.engines.architectures import Architecture, architecture
 from wattshed.errors import MissingError
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Device = Literal["cpu", "cuda", "mps"]
-Precision = Literal["fp32", "bf16", "fp16"]
 
 TORCH_NAME: Final = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """What torch calls a precision."""

@@ -14,21 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wattshed.domain.arrays import Integers
+from wattshed.domain.choices import Configuration, Device, Precision
 from wattshed.domain.system import System
 from wattshed.engines.architectures import architecture
 from wattshed.engines.decoding import Decoder, EagerDecoder, StaticGraphDecoder, cuda_graph
 from wattshed.engines.engine import Generation, Request
-from wattshed.engines.loading import Device, Precision, hardware_name, load_model
+from wattshed.engines.loading import hardware_name, load_model
 from wattshed.engines.prompts import file_tokens, read_prompts, synthetic_tokens
 from wattshed.errors import EngineError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Configuration = Literal["eager", "static-graph"]
 T = TypeVar("T")
 
 
