@@ -10,7 +10,8 @@ import typer
 from wattshed.cli import profile, validate
 from wattshed.cli.frame import guarded
 from wattshed.datasets.profiles import read_profile
-from wattshed.profiler.journal import FILE
+from wattshed.errors import UsageError
+from wattshed.profiler.journal import FILE, resume_journal, start_journal
 
 GRID = ("--engine", "synthetic", "--design", "grid", "--input-tokens", "8,32", "--output-tokens", "8,16")
 Run = Callable[..., int]
@@ -83,6 +84,30 @@ def test_a_broken_campaign_is_resumed(run: Run, tmp_path: Path) -> None:
     assert [(t.order, round(t.runtime_s, 9)) for t in again] == [(t.order, round(t.runtime_s, 9)) for t in whole]
     assert run("profile", *GRID, "--out", "broken", "--resume") == 0
     assert read_profile("broken").measurements == again
+
+
+def test_other_meters_do_not_go_on_with_a_campaign(tmp_path: Path) -> None:
+    """A campaign has one boundary: a journal begun with GPU and CPU is not resumed with the CPU alone."""
+    start_journal(tmp_path / FILE, {"model": "m", "channels": "gpu0, package-0"}).close()
+
+    with pytest.raises(UsageError, match=r"channels = 'gpu0, package-0' there, and 'package-0' now"):
+        resume_journal(tmp_path / FILE, {"model": "m", "channels": "package-0"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--meters", "rapl"), "--meters is not for --engine synthetic"),
+        (("--prompts", "nowhere.txt"), "--prompts is for --engine transformers"),
+    ],
+)
+def test_flags_of_other_engines_are_refused(
+    run: Run, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], message: str
+) -> None:
+    """A flag that would do nothing is an error, not a surprise."""
+    assert run("profile", *GRID, *flags) == 2
+
+    assert message in capsys.readouterr().err
 
 
 def test_a_file_of_cells_is_a_design(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -35,6 +36,18 @@ def loaded() -> Iterator[Loaded]:
         engine.close()
     for server in servers:
         server.stop()
+
+
+def test_durations_come_from_a_clock_that_never_jumps(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that is set back an hour during a request changes no duration."""
+    hours = iter(range(10_000, 0, -1))
+    engine, _ = loaded(Behaviour())
+    monkeypatch.setattr(time, "time", lambda: next(hours) * 1e3)
+
+    [generation] = engine.generate(Request(10, 7))
+
+    assert generation.ttft_s is not None
+    assert 0 < generation.ttft_s <= generation.runtime_s < 10
 
 
 def test_asks_for_exact_lengths(loaded: Loaded) -> None:

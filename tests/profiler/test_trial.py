@@ -136,6 +136,15 @@ def test_the_host_is_read_on_both_sides(ready: World) -> None:
     assert "busy_host" in trial.reasons
 
 
+def test_a_host_counter_that_goes_back_is_no_negative_load(ready: World) -> None:
+    """Kernels let iowait fall and floats round: the host did nothing then, and not less than nothing."""
+    bench = replace(ready.bench, probe=lambda: HostReading(-ready.clock.now_s(), -ready.clock.now_s()))
+
+    trial = measured(open_window(bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+
+    assert (trial.host_cpu_s, trial.host_load) == (0.0, 0.0)
+
+
 def test_prompts_differ_within_and_between_windows() -> None:
     """Each request has a serial of its own, so that no cache of prefixes answers."""
     serials: list[int] = []

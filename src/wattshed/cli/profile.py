@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from wattshed.cli.frame import JsonFlag, emit, stderr, table
+from wattshed.cli.meter_choice import named
 from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import EngineError
 
@@ -105,13 +106,13 @@ def command(
         name=name,
         hardware=hardware,
         timeout_s=cell_timeout_s,
+        meters=named(meters or ""),
     )
     choice.check()
     if dry_run:
         emit(_plan(campaign), as_json=json_, show=lambda console: _show_plan(console, campaign))
         return
-    wanted = meters.split(",") if meters else []
-    manifest, verdicts = _profile(campaign, build(choice, wanted), out=out, resume=resume, licence=licence)
+    manifest, verdicts = _profile(campaign, build(choice), out=out, resume=resume, licence=licence)
     emit(_document(manifest, verdicts, out), as_json=json_, show=lambda c: _show(c, manifest, verdicts, out))
     if manifest.campaign is not None and manifest.campaign.ended == "engine_gone":
         raise EngineError("engine_gone", f"the engine is gone; bring it back and go on with --resume --out {out}")
@@ -150,7 +151,7 @@ def _measure(campaign: "Campaign", rig: "Rig", kept: "Journal") -> None:
     from wattshed.profiler.journal import read_journal
 
     if rig.bench.meter is None:
-        stderr().print(f"[bold yellow]No joules will be measured:[/] {rig.no_meter}", soft_wrap=True)
+        stderr().print(f"No joules will be measured: {rig.no_meter}", style="yellow", markup=False, soft_wrap=True)
     earlier = read_journal(kept.path).earlier(rig.host)
     try:
         kept.append(rig.session(earlier.session))

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import typer
 
 from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import UsageError
+from wattshed.files import read_whole
 
 if TYPE_CHECKING:
     from wattshed.engines.engine import Engine
@@ -38,9 +40,16 @@ class EngineChoice:
     name: str | None
     hardware: str | None
     timeout_s: float
+    meters: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """`UsageError` where flags are missing or belong to another engine."""
+        """`UsageError` where flags are missing or belong elsewhere; `MissingError` where a file is not there."""
+        if self.kind == "synthetic" and self.meters:
+            raise UsageError("--meters is not for --engine synthetic, which brings its own; leave it out")
+        if self.kind != "transformers" and self.prompts is not None:
+            raise UsageError("--prompts is for --engine transformers; leave it out")
+        if self.prompts is not None:
+            read_whole(self.prompts, wanted="a text file with a prompt a line")
         if self.kind != "synthetic" and self.model is None:
             raise UsageError(f"--engine {self.kind} needs --model")
         if (self.kind == "openai") != (self.url is not None):
@@ -61,7 +70,9 @@ class EngineChoice:
             "precision": self.precision,
             "kv_cache": self.kv_cache,
             "configuration": self.configuration,
-            "prompts": "random tokens" if self.prompts is None else "file",
+            "prompts": "random tokens"
+            if self.prompts is None
+            else sha256(read_whole(self.prompts, wanted="a text file with a prompt a line")).hexdigest(),
         }
 
 
@@ -99,7 +110,7 @@ class Rig:
         return MeterFacts(meter.name, meter.channels, msgspec.to_builtins(certificate))
 
 
-def build(choice: EngineChoice, meters: list[str]) -> Rig:
+def build(choice: EngineChoice) -> Rig:
     """Engine, meters and clock; `MissingError` where a meter that was asked for is not there."""
     from wattshed.profiler.host import read_host
     from wattshed.profiler.trial import Bench
@@ -107,10 +118,11 @@ def build(choice: EngineChoice, meters: list[str]) -> Rig:
     host = own_label()
     if choice.kind == "synthetic":
         return _synthetic(choice, host)
-    found, why = _meters(meters)
+    found, why = _meters(choice.meters)
     engine = _transformers(choice, host) if choice.kind == "transformers" else _openai(choice, host)
     bench = Bench(engine, _together(found), time.monotonic, time.sleep, read_host)
-    return Rig(bench, found, host, choice.settings, why)
+    channels = ", ".join(sorted(channel.name for meter in found for channel in meter.channels))
+    return Rig(bench, found, host, choice.settings | {"channels": channels}, why)  # so a campaign has one boundary
 
 
 def own_label() -> str:
@@ -123,7 +135,7 @@ def own_label() -> str:
     return host_label(Path(typer.get_app_dir("wattshed")) / "hosts.json", machine(), np.random.default_rng())
 
 
-def _meters(names: list[str]) -> "tuple[tuple[Meter, ...], str]":
+def _meters(names: tuple[str, ...]) -> "tuple[tuple[Meter, ...], str]":
     """The meters of this machine, and why there is none; each that was named must be there."""
     from wattshed.cli.meter_choice import open_meters, present
     from wattshed.meters.meter import Absent

@@ -97,8 +97,8 @@ def open_window(bench: Bench, shape: Shape, *, window_s: float, serial: int) -> 
         tuple(generations),
         meter.between(started_at_s, stopped_at_s) if meter is not None else None,
         _samples(meter, started_at_s, stopped_at_s) if meter is not None else (),
-        after.own_cpu_s - before.own_cpu_s if before and after else None,
-        (after.all_cpu_s - before.all_cpu_s) / duration_s if before and after else None,
+        max(0.0, after.own_cpu_s - before.own_cpu_s) if before and after else None,
+        max(0.0, after.all_cpu_s - before.all_cpu_s) / duration_s if before and after else None,  # iowait may fall
     )
 
 

@@ -40,10 +40,8 @@ def sweep_figure(new: Trials, known: Trials, along: Along, channel: Channel) -> 
             _line(axis, points, colour(position), describe(system), marker(position))
             if (name, along) == ("throughput_tokens_per_s", "input"):
                 _knee(axis, knee(sweep(trials, along, quantities(channel)["runtime_s"])), position)
-        axis.set(xscale="log", yscale="log", xlabel=f"{along} tokens", title=LABELS[name])
-        _powers_of_two(axis)
-        if not axis.lines:
-            axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")
+        axis.set(xlabel=f"{along} tokens", title=LABELS[name])
+        _logarithmic(axis)
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     return drawing
@@ -89,10 +87,11 @@ def batch_figure(new: Trials, channel: Channel) -> Figure:
                     by_batch[trial.system.concurrency].append(value)
             batches = sorted(by_batch)
             means = [float(np.mean(by_batch[batch])) for batch in batches]
-            axis.plot(batches, means, marker=marker(position), color=colour(position), label=f"{label}: ({m}, {n})")
-        axis.set(xscale="log", yscale="log", xlabel="requests in flight", title=LABELS[name])
-        _powers_of_two(axis)
-    axes[0].legend()
+            if batches:
+                axis.plot(batches, means, marker=marker(position), color=colour(position), label=f"{label}: ({m}, {n})")
+        axis.set(xlabel="requests in flight", title=LABELS[name])
+        _logarithmic(axis)
+    drawing.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center")
     return drawing
 
 
@@ -105,7 +104,8 @@ def power_figure(trace: Trace) -> Figure:
         every = max(1, len(samples) // _TRACE_POINTS)
         at_s, power_w = np.array(samples[::every]).T
         axis.plot(at_s - began_s, power_w, lw=0.7, color=colour(position), label=channel)
-    axis.set(xlabel="seconds", ylabel="watts", title="Power over the campaign")
+    axis.set(xlabel="seconds", ylabel="watts", title="Power over the campaign", ylim=(0, None))
+    axis.ticklabel_format(useOffset=False)
     axis.legend()
     return drawing
 
@@ -139,6 +139,11 @@ def _knee(axis: Axes, at_tokens: float | None, position: int) -> None:
         axis.annotate(f" knee {at_tokens:.0f}", place, xycoords=where, fontsize=8, color=colour(position))
 
 
-def _powers_of_two(axis: Axes) -> None:
+def _logarithmic(axis: Axes) -> None:
+    """Both axes in logarithms, counts as powers of two; or the word that nothing was measured."""
+    if not axis.lines:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")
+        return
+    axis.set_yscale("log")
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement, Profile
@@ -19,17 +20,26 @@ from wattshed.report.profile_figures import (
 )
 from wattshed.report.profile_points import measured
 
+SAME_MODEL: Final = {
+    "random:falcon-7b": "Falcon (7B)",
+    "random:llama-2-7b": "Llama-2 (7B)",
+    "random:mistral-7b": "Mistral (7B)",
+}
+"""Published architectures with random weights, and what the bundled profile calls them: the work is the same."""
+
 
 def best_channel(profile: Profile) -> Channel:
-    """The widest boundary that every trial with joules has: `total`, else `gpu`."""
+    """The widest boundary that was measured: `total` where every trial with joules has both parts, else the one."""
     trials = [trial for trial in profile.measurements if trial.gpu_energy_j is not None]
+    if not trials and any(trial.cpu_energy_j is not None for trial in profile.measurements):
+        return "cpu"
     return "total" if trials and all(trial.cpu_energy_j is not None for trial in trials) else "gpu"
 
 
 def profile_pictures(profile: Profile, known: Profile | None, trace: Trace) -> dict[str, Picture]:
     """The pictures of a profile by name, beside the systems of `known` that ran the same models."""
     channel, new = best_channel(profile), measured(profile)
-    models = {system.model for system in new}
+    models = {SAME_MODEL.get(system.model, system.model) for system in new}
     behind: Trials = {}
     if known is not None:
         behind = {system: trials for system, trials in measured(known).items() if system.model in models}
@@ -111,9 +121,8 @@ def _cells(system: System, trials: Sequence[Measurement]) -> Table:
 
 
 def _joules(trial: Measurement) -> float | None:
-    """Both channels where both were measured, else the accelerator's alone."""
-    total = trial.energy_j("total")
-    return trial.gpu_energy_j if total is None else total
+    """What was measured: both parts, or the one there is."""
+    return trial.measured_energy_j
 
 
 def _shape(trial: Measurement) -> tuple[int, int]:
