@@ -49,8 +49,11 @@ def errors_apart(bundle: Evidence) -> Finding:
     if not cells:
         return beside_the_point(NO_JOULES)
     unsaid = [trial for trial in bundle.metered if trial.sensor_uncertainty is None]
-    narrow = [c for c in cells if (c.combined_half_width_j or 0.0) < 0.5 * (c.energy_half_width_j or 0.0)]
     known = max((trial.sensor_uncertainty or 0.0) for trial in bundle.metered)
+    # Few windows: the combined width has more degrees of freedom than the scatter, and may be the narrower of the two.
+    narrow = [
+        c for c in cells if c.combined_half_width_j is None or c.combined_half_width_j < known * (c.energy_j or 0)
+    ]
     otherwise = f"{len(unsaid)} trials without the sensor's uncertainty, {len(narrow)} cells without the combined width"
     return judged(not unsaid and not narrow, f"sensor {known:.1%} beside the scatter of each cell", otherwise)
 

@@ -65,8 +65,13 @@ class Design:
 
     @property
     def reference(self) -> Shape:
-        """The cell in the middle, by tokens: neither too short to measure nor too long to repeat."""
-        return sorted(self.shapes, key=lambda shape: (shape.total_tokens, shape))[(len(self.shapes) - 1) // 2]
+        """The cell in the middle: neither too short to measure nor too long to repeat.
+
+        By output tokens first, since a query lasts as long as its steps; among those that share them, by all tokens.
+        """
+        output_tokens = _middle(sorted(self.shapes, key=lambda shape: shape.output_tokens)).output_tokens
+        alike = [shape for shape in self.shapes if shape.output_tokens == output_tokens]
+        return _middle(sorted(alike, key=lambda shape: (shape.total_tokens, shape)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,10 @@ def visits(design: Design, rng: np.random.Generator, *, reference_every: int) ->
         if position % reference_every == 0 or position == len(design.shapes):
             plan.append((REFERENCE, design.reference))
     return tuple(Visit(number, *cell) for number, cell in enumerate(plan))
+
+
+def _middle(shapes: Sequence[Shape]) -> Shape:
+    return shapes[(len(shapes) - 1) // 2]
 
 
 def _powers(first: int, last: int) -> Iterable[int]:
