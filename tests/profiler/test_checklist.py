@@ -139,6 +139,43 @@ def test_a_changed_file_is_caught(tmp_path: Path) -> None:
     assert failed == [36]
 
 
+DAMAGES: dict[str, tuple[int, Tampering]] = {
+    "no sums": (36, record(lambda campaign_: {"files": {}})),
+    "no sessions": (36, record(lambda campaign_: {"sessions": ()})),
+    "another end": (36, record(lambda campaign_: {"ended": "engine_gone"})),
+    "no samples": (36, lambda bundle: replace(bundle, samples=bundle.samples.clear())),
+    "half the samples": (36, lambda bundle: replace(bundle, samples=bundle.samples.head(bundle.samples.height // 2))),
+    "a named host": (
+        37,
+        record(lambda c: {"sessions": tuple(one.model_copy(update={"host": "gandalf"}) for one in c.sessions)}),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bundle_that_departs_from_its_journal_is_caught(damage: str, sound: Path) -> None:
+    """The journal is the source: what the bundle says otherwise, and who it names, fails."""
+    number, tamper = DAMAGES[damage]
+
+    assert POINTS[number - 1].check(tamper(_evidence(sound))).status == "failed"
+
+
+def test_joules_without_a_meter_are_looked_at(sound: Path) -> None:
+    """Taking the sessions out does not spare a bundle the points about meters."""
+    evidence = record(lambda campaign_: {"sessions": ()})(_evidence(sound))
+
+    assert POINTS[0].check(evidence).status == "failed"
+
+
+def test_an_address_in_the_journal_is_found(tmp_path: Path) -> None:
+    """The journal is published too, so it is searched too."""
+    bundle(tmp_path)
+    path = tmp_path / "trials.jsonl"
+    path.write_text(path.read_text().replace('"note":null', '"note":"asked alice@example.org"', 1))
+
+    assert 37 in [verdict.number for verdict in check_bundle(tmp_path) if verdict.status == "failed"]
+
+
 def test_a_missing_journal_is_caught(tmp_path: Path) -> None:
     """Without the journal nobody can tell whether a trial was dropped, and the points that need it fail."""
     bundle(tmp_path)

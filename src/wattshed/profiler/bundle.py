@@ -80,7 +80,7 @@ def write_bundle(directory: Path, publication: Publication) -> Manifest:
         reasons = ", ".join(sorted({failure.reason for failure in record.failures})) or "it was interrupted"
         raise CheckFailedError(f"{directory}: no trial was finished ({reasons}), so there is nothing to publish")
     planned = planned_visits(record.settings)
-    campaign = _campaign(record, planned)
+    campaign = campaign_record(record, planned)
     manifest = _manifest(record, campaign, trials, publication)
     contents = {
         TRIALS_FILE: encoded_trials(trials),
@@ -148,7 +148,8 @@ def _manifest(
     )
 
 
-def _campaign(record: Record, planned: Sequence[Visit]) -> CampaignRecord:
+def campaign_record(record: Record, planned: Sequence[Visit]) -> CampaignRecord:
+    """What the manifest says of the campaign in a journal, without the sums of the files."""
     return CampaignRecord(
         settings=_json(record.settings),
         settings_sha256=settings_sum(record.settings),

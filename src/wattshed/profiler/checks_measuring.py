@@ -21,8 +21,10 @@ NO_SAMPLES: Final = "no meter sampled power"
 def probed(bundle: Evidence) -> Finding:
     """Point 1: each meter has its certificate."""
     meters = {meter.name: meter.certificate for session in bundle.campaign.sessions for meter in session.meters}
-    if not meters:
+    if not bundle.has_meter:
         return beside_the_point(NO_METER)
+    if not meters:
+        return failed(f"{len(bundle.metered)} trials bear joules, and no session had a meter")
     bare = [name for name, certificate in meters.items() if certificate is None]
     return judged(not bare, f"certificates of {', '.join(meters)}", f"no certificate of {', '.join(bare)}")
 

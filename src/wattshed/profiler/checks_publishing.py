@@ -1,8 +1,8 @@
 """Points 23 to 38 of the checklist: statistics, accounting and publishing. One function a point, in order."""
 
 import hashlib
-import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,9 +10,19 @@ import polars as pl
 
 from wattshed.datasets.manifest import FILE as MANIFEST_FILE
 from wattshed.datasets.manifest import CellRecord
+from wattshed.datasets.profiles import TRIALS_FILE
 from wattshed.domain.measurement import Measurement
+from wattshed.files import read_whole
 from wattshed.profiler import journal
-from wattshed.profiler.bundle import CARD_FILE, settings_sum
+from wattshed.profiler.bundle import (
+    CARD_FILE,
+    SAMPLES_FILE,
+    VALIDATION_FILE,
+    campaign_record,
+    planned_visits,
+    samples_table,
+    settings_sum,
+)
 from wattshed.profiler.design import Shape
 from wattshed.profiler.evidence import Evidence, Finding, beside_the_point, failed, judged, passed
 from wattshed.profiler.journal import read_journal
@@ -20,6 +30,14 @@ from wattshed.profiler.scrub import Identity, traces
 from wattshed.profiler.summary import CellKey, Summary, pooled, summarised
 
 NO_JOULES: Final = "no joules were measured"
+
+PUBLISHED_FILES: Final = (TRIALS_FILE, SAMPLES_FILE, CARD_FILE, journal.FILE)
+"""Files whose sums stand in the manifest."""
+
+HOST_LABEL: Final = re.compile(r"host-[0-9a-f]{8}")
+"""A label as `host.py` draws it."""
+
+_SAMPLES: Final = re.compile(r'"samples": ?\[.*\]')
 
 CLOSE: Final = 1e-9
 """Relative difference that arithmetic in another order may make."""
@@ -137,22 +155,26 @@ def manifest_whole(bundle: Evidence) -> Finding:
 
 
 def same_numbers_again(bundle: Evidence) -> Finding:
-    """Point 36: files are those of their sums, and the trials give the cells' numbers again."""
-    changed = [name for name, sum_ in bundle.campaign.files.items() if _sum(bundle, name) != sum_]
-    wrong = [name for name, cell, again in _cells(bundle) if not _agrees(cell, again)]
+    """Point 36: files are those of their sums, and the journal gives the manifest, the trials and the samples again."""
+    named = bundle.campaign.files
+    changed = [name for name in PUBLISHED_FILES if name not in named or _sum(bundle, name) != named[name]]
     if changed:
         return failed(f"not the files that were summed: {', '.join(changed)}")
-    return judged(
-        not wrong,
-        f"{len(bundle.campaign.files)} files and {len(bundle.campaign.cells)} cells as stated",
-        f"the trials give other numbers for {', '.join(wrong[:3])}",
-    )
+    wrong = [name for name, cell, again in _cells(bundle) if not _agrees(cell, again)]
+    if wrong:
+        return failed(f"the trials give other numbers for {', '.join(wrong[:3])}")
+    other = _unlike_the_journal(bundle)
+    sentence = f"{len(named)} files, {len(bundle.campaign.cells)} cells and all else as the journal has it"
+    return judged(not other, sentence, f"the journal gives other {', '.join(other)}")
 
 
 def nobody_named(bundle: Evidence) -> Finding:
-    """Point 37: no host, user, address, home or serial number in any text."""
+    """Point 37: no host, user, address, home or serial number in any text; hosts go by random labels."""
     found = sorted({kind for text in _texts(bundle) for kind in traces(text, Identity())})
-    return judged(not found, "no address, home folder or serial number found", f"found: {', '.join(found)}")
+    hosts = {session.host for session in bundle.campaign.sessions} | {trial.system.host for trial in bundle.trials}
+    if any(host is not None and not HOST_LABEL.fullmatch(host) for host in hosts):
+        found.append("host that is no random label")
+    return judged(not found, "no host, address, home folder or serial number found", f"found: {', '.join(found)}")
 
 
 def validated(bundle: Evidence) -> Finding:
@@ -200,11 +222,21 @@ def _sum(bundle: Evidence, name: str) -> str | None:
 
 
 def _texts(bundle: Evidence) -> Iterator[str]:
-    """Everything in the bundle that people can read, without the numbers of the journal's samples."""
-    for path in (bundle.directory / MANIFEST_FILE, bundle.directory / CARD_FILE):
+    """Everything in the bundle that people can read, without the journal's samples, which are numbers."""
+    for name in (MANIFEST_FILE, CARD_FILE, VALIDATION_FILE):
+        path = bundle.directory / name
         yield path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for trial in bundle.trials[:1]:
-        yield json.dumps([trial.system.name, trial.system.model, trial.system.hardware, trial.system.engine])
+    for line in read_whole(bundle.directory / journal.FILE, wanted="the journal").decode(errors="replace").splitlines():
+        yield _SAMPLES.sub("", line)
     yield from {text for trial in bundle.trials for text in (trial.boundary, trial.note or "")}
-    for failure in read_journal(bundle.directory / journal.FILE).failures:
-        yield failure.message
+
+
+def _unlike_the_journal(bundle: Evidence) -> list[str]:
+    """What the bundle says otherwise than its journal."""
+    record = read_journal(bundle.directory / journal.FILE)
+    again = campaign_record(record, planned_visits(record.settings))
+    exact = (name for name in type(again).model_fields if name not in {"files", "cells"})
+    other = [name for name in exact if getattr(again, name) != getattr(bundle.campaign, name)]
+    if tuple(event.trial for event in record.trials) != bundle.trials:
+        other.append("trials")
+    return other if samples_table(record.trials).equals(bundle.samples) else [*other, "samples"]

@@ -67,8 +67,8 @@ class Evidence:
 
     @property
     def has_meter(self) -> bool:
-        """Whether any session had one."""
-        return any(session.meters for session in self.campaign.sessions)
+        """Whether any session had one, or any trial has joules, which come from nowhere else."""
+        return any(session.meters for session in self.campaign.sessions) or bool(self.metered)
 
     @property
     def channels(self) -> tuple[ChannelRecord, ...]:
