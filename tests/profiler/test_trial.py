@@ -10,6 +10,7 @@ from wattshed.engines.engine import Generation, Request
 from wattshed.engines.synthetic import SYSTEM
 from wattshed.profiler.design import Shape, Visit
 from wattshed.profiler.host import HostReading
+from wattshed.profiler.summary import summarised
 from wattshed.profiler.trial import Place, Window, measured, open_window
 from wattshed.testing import SyntheticMeter, VirtualClock
 
@@ -161,3 +162,12 @@ def test_prompts_differ_within_and_between_windows() -> None:
     open_window(bench, SHORT, window_s=5.0, serial=100)
 
     assert serials == [100, 101, 102]
+
+
+def test_joules_of_two_boundaries_have_no_mean(ready: World) -> None:
+    """A cell whose GPU went unread in one window has no joules to average: two boundaries are never one number."""
+    trial = measured(open_window(ready.bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+    other = replace(trial, boundary="package 0", gpu_energy_j=None, cpu_energy_j=12.0)
+
+    assert summarised([trial, trial]).energy_j == pytest.approx(trial.gpu_energy_j)
+    assert summarised([trial, other]).energy_j is None

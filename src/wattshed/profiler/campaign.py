@@ -34,6 +34,7 @@ from wattshed.profiler.events import (
     When,
 )
 from wattshed.profiler.stopping import Fixed, Stopping, StopReason
+from wattshed.profiler.summary import alike_energies_j
 from wattshed.profiler.thermal import Floor, settle
 from wattshed.profiler.trial import Bench, Place, Window, measured, open_window
 
@@ -197,10 +198,9 @@ class _Run:
         if not trials:
             return None
         rule = Fixed(self._campaign.reference_windows) if visit.is_reference else self._campaign.stopping
-        energies = [trial.measured_energy_j for trial in trials]
-        known = [energy_j for energy_j in energies if energy_j is not None]
-        energy_j = np.array(known) if len(known) == len(trials) else None
-        return rule.decide(np.array([trial.runtime_s for trial in trials]), energy_j)
+        energy_j = alike_energies_j(trials)
+        whole = energy_j if energy_j.size == len(trials) else None
+        return rule.decide(np.array([trial.runtime_s for trial in trials]), whole)
 
     def _idle(self, when: When) -> IdleMeasured:
         """Power of each part while the engine, loaded, has nothing to do."""

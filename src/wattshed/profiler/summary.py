@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wattshed.domain.arrays import Floats
 from wattshed.domain.measurement import Measurement
 from wattshed.profiler.design import Shape
 from wattshed.profiler.interval import combined_interval, random_interval
@@ -52,7 +53,7 @@ def cell_key(trial: Measurement) -> CellKey:
 def summarised(trials: Sequence[Measurement]) -> Summary:
     """The cell of K trials, K at least 1; energies are those of the parts that were measured."""
     runtime_s = np.array([trial.runtime_s for trial in trials])
-    energy_j = np.array([joules for trial in trials if (joules := trial.measured_energy_j) is not None])
+    energy_j = alike_energies_j(trials)
     sensor = mean_known([trial.sensor_uncertainty for trial in trials if trial.measured_energy_j is not None]) or 0.0
     runtime = random_interval(runtime_s) if runtime_s.size > 1 else None
     energy = random_interval(energy_j) if energy_j.size > 1 else None
@@ -66,6 +67,14 @@ def summarised(trials: Sequence[Measurement]) -> Summary:
         combined_half_width_j=None if combined is None else combined.upper - combined.value,
         bound=_most_common([trial.bound for trial in trials if trial.bound is not None]),
     )
+
+
+def alike_energies_j(trials: Sequence[Measurement]) -> Floats:
+    """Joules of the trials that have some, shape (K,); of none where they differ in boundary, for no mean has two."""
+    metered = [trial for trial in trials if trial.measured_energy_j is not None]
+    if len({trial.boundary for trial in metered}) > 1:
+        return np.zeros(0)
+    return np.array([trial.measured_energy_j for trial in metered], np.float64)
 
 
 def _most_common(values: Sequence[str]) -> str | None:
