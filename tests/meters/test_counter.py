@@ -206,3 +206,17 @@ def test_the_trace_without_a_sensor_is_the_mean_power_between_readings() -> None
     assert [sample.at_s for sample in trace] == marks_s[1:]
     assert [sample.power_w for sample in trace] == [5.0, 5.0]
     assert all(after > before for before, after in pairwise(marks_s))
+
+
+def test_the_trace_of_a_counter_that_stands_still_is_empty() -> None:
+    """A counter that a virtual machine shows but nothing feeds tells no power, and never 0 W."""
+    clock = VirtualClock()
+    psys = CounterChannel(MeterChannel("psys", "platform", "a platform"))
+    source = ScriptedSource(clock.now_s, lambda _: {"psys": 0.0})
+    meter = CounterMeter("fake", source, parse, [psys], sampling=ON_DEMAND, now_s=clock.now_s)
+
+    for _ in range(5):
+        clock.sleep(0.1)
+        meter.mark()
+
+    assert meter.power_trace() == ()

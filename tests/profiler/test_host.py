@@ -1,5 +1,6 @@
 """The label of the host, its load, and versions."""
 
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,16 @@ def test_versions_name_what_matters(tmp_path: Path) -> None:
     assert {"wattshed", "python", "kernel", "numpy"} <= set(versions(tmp_path / "nothing"))
     assert versions(told)["nvidia-driver"] == "535.104.05"
     assert "nvidia-driver" not in versions(tmp_path / "nothing")
+
+
+def test_a_machine_without_a_network_card_stays_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number that Python draws in place of an address, anew in each process, is no part of the digest."""
+    seen = set()
+    for drawn in (0x0123456789AB | 1 << 40, 0x0FEDCBA98765 | 1 << 40):
+        monkeypatch.setattr(uuid, "getnode", lambda drawn=drawn: drawn)
+        seen.add(machine(tmp_path / "none"))
+
+    assert len(seen) == 1
 
 
 def test_a_machine_is_told_from_others(tmp_path: Path) -> None:

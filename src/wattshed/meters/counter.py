@@ -191,9 +191,11 @@ class CounterMeter:
         return ChannelEnergy(counter.channel, answer.energy_j, "counter", reason)
 
     def _mean_powers(self, counter: CounterChannel) -> list[PowerSample]:
-        at_s, counter_j = self.readings(counter.channel.name)
+        """Between changes of the counter: one that stands still (a virtual machine's, say) tells nothing, not 0 W."""
+        readings = list(zip(*self.readings(counter.channel.name), strict=True))
+        changes = readings[:1] + [after for before, after in pairwise(readings) if after[1] != before[1]]
         samples = []
-        for (before_s, before_j), (after_s, after_j) in pairwise(zip(at_s, counter_j, strict=True)):
+        for (before_s, before_j), (after_s, after_j) in pairwise(changes):
             step = _step(before_j, after_j, after_s - before_s, counter.wraps_at_j)
             if step.energy_j is not None:
                 samples.append(PowerSample(after_s, counter.channel.name, step.energy_j / (after_s - before_s)))

@@ -54,7 +54,10 @@ def machine(machine_id: Path = Path("/etc/machine-id")) -> str:
         own = machine_id.read_text(encoding="utf-8").strip()
     except OSError:
         own = ""
-    return f"{own}/{uuid.getnode():x}/{socket.gethostname()}"
+    node = uuid.getnode()
+    # Without a network card Python draws a number, another one each time; the bit of a group address marks it.
+    address = "" if node >> 40 & 1 else f"{node:x}"
+    return f"{own}/{address}/{socket.gethostname()}"
 
 
 def _nvidia_driver(path: Path) -> str | None:
