@@ -9,7 +9,7 @@ from wattshed.domain.plan import Interval
 from wattshed.planner.audit import Audit
 from wattshed.planner.audit_pairs import INPUT_RULE, PUBLISHED_THRESHOLD, PairAudit
 from wattshed.planner.planning import OPTIMUM
-from wattshed.report.canvas import INK, colour, drawn, marker, panels
+from wattshed.report.canvas import INK, colour, drawn, marker, panels, powers_of_two
 from wattshed.units import percent
 
 _PAIR_RULES = (INPUT_RULE, f"m <= {PUBLISHED_THRESHOLD} and n <= {PUBLISHED_THRESHOLD}", OPTIMUM)
@@ -82,10 +82,7 @@ def line_figure(pairs: PairAudit, below: str, above: str) -> Figure:
         "published: M1 left of the line", (PUBLISHED_THRESHOLD, 1200), xytext=(6, 0), color="white",
         textcoords="offset points", weight="bold",
     )  # fmt: skip
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log", base=2)
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(lambda value, _: f"{value:g}")
+    powers_of_two(axis, "xy")
     axis.set(xlim=(4, 1024), ylim=(1, 2048), xlabel="input tokens m", ylabel="output tokens n")
     axis.set_title("Which machine needs less energy for a query")
     bar = drawing.colorbar(drawn, ax=axis, ticks=[-1, 0, 1])

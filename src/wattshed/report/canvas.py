@@ -59,6 +59,15 @@ def panels(columns: int, *, height_in: float = 3.0, width_in: float = 3.4) -> tu
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
+def powers_of_two(axes: Axes, sides: str = "x") -> None:
+    """Powers of two in plain digits along the sides named, "x" or "xy"."""
+    axes.set_xscale("log", base=2)
+    if "y" in sides:
+        axes.set_yscale("log", base=2)
+    for side in (axes.xaxis, axes.yaxis)[: len(sides)]:
+        side.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def svg(figure: Figure) -> str:
     """The figure as an SVG document, the same bytes for the same figure."""
     buffer = io.StringIO()

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wattshed.datasets.published import PublishedPoint
 from wattshed.domain.arrays import Integers
-from wattshed.report.canvas import INK, drawn, marker, panels, system_colour
+from wattshed.report.canvas import INK, drawn, marker, panels, powers_of_two, system_colour
 
 PANELS: Final = {
     "runtime_s": "Runtime (s)",
@@ -35,7 +34,7 @@ def sweep_figure(figure: str, computed: Sequence[PublishedPoint], published: Seq
         for tokens, values in _curves(published, figure, quantity).values():
             axis.plot(tokens, values, "o", mfc="none", mec=INK, ms=8, mew=0.6)
         axis.set(xscale="log", yscale="log", xlabel=AXIS[figure], title=f"{figure[-1]}{letter}  {label}")
-        _powers_of_two(axis)
+        powers_of_two(axis)
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=3)
     return drawing
@@ -69,7 +68,7 @@ def hybrid_figure(figure: str, computed: Sequence[PublishedPoint], published: Se
             shown = system_colour(point.series.removesuffix(" only"), position)
             axis.axhline(point.value, color=shown, ls="--", label=point.series)
         axis.set(xscale="log", xlabel="Threshold T (tokens)", title=f"{figure[-1]}  {label}")
-        _powers_of_two(axis)
+        powers_of_two(axis)
         axis.legend()
     return drawing
 
@@ -86,8 +85,3 @@ def _curves(
 
 def _xy(points: Sequence[PublishedPoint]) -> tuple[list[int], list[float]]:
     return [point.tokens or 0 for point in points], [point.value for point in points]
-
-
-def _powers_of_two(axis: Axes) -> None:
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -13,7 +13,7 @@ from wattshed.planner.planning import OPTIMUM, Planning
 from wattshed.planner.sweep import surface
 from wattshed.policies.threshold import Pair, Reading, TwoThresholds
 from wattshed.predictors.curve import Z_95
-from wattshed.report.canvas import INK, colour, drawn, panels, system_colour
+from wattshed.report.canvas import INK, colour, drawn, panels, powers_of_two, system_colour
 from wattshed.units import kwh, percent
 
 
@@ -34,7 +34,7 @@ def curves_figure(evaluator: Evaluator) -> Figure:
             _curve(axis, evaluator, position, along, quantity, middle[fixed])
         title = "Energy per token (J)" if quantity == "J" else "Runtime per token (s)"
         axis.set(xscale="log", yscale="log", xlabel=f"{_WORDS[along]}, {fixed} = {middle[fixed]}", title=title)
-        _powers_of_two(axis, "x")
+        powers_of_two(axis)
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return drawing
@@ -64,7 +64,7 @@ def surface_figure(planning: Planning, pair: Pair) -> Figure:
             axis.plot(*star, marker="*", ms=13, mfc="#ffd400", mec=INK, clip_on=False)
         title = f"m ≤ T_in {reading} n ≤ T_out: best {percent(best):+.2f} %"
         axis.set(xlabel="T_in (tokens)", ylabel="T_out (tokens)", title=title)
-        _powers_of_two(axis, "xy")
+        powers_of_two(axis, "xy")
         drawing.colorbar(drawn_map, ax=axis, label="energy saved against the best single system (%)")
     return drawing
 
@@ -107,7 +107,7 @@ def placement_figure(planning: Planning) -> Figure:
             workload.input_tokens[here], workload.output_tokens[here], s=size[here], alpha=0.55, lw=0,
             color=system_colour(share.system, position), label=label, rasterized=True,
         )  # fmt: skip
-    _powers_of_two(axis, "xy")
+    powers_of_two(axis, "xy")
     axis.set(xlabel="input tokens m", ylabel="output tokens n", title="Who serves what (area: how many queries)")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     return drawing
@@ -139,12 +139,3 @@ def _curve(axis: Axes, evaluator: Evaluator, position: int, along: str, quantity
     axis.plot(tokens, inside, label=evaluator.fleet.names[position], color=shown)
     low, high = np.maximum(mean - Z_95 * sd, mean * 1e-2), mean + Z_95 * sd
     axis.fill_between(tokens, low / both, high / both, alpha=0.15, lw=0, color=shown)
-
-
-def _powers_of_two(axes: Axes, sides: str) -> None:
-    """Powers of two in plain digits along the sides named, "x" or "xy"."""
-    axes.set_xscale("log", base=2)
-    if "y" in sides:
-        axes.set_yscale("log", base=2)
-    for side in (axes.xaxis, axes.yaxis)[: len(sides)]:
-        side.set_major_formatter(lambda value, _: f"{value:g}")

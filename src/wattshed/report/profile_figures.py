@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
-from wattshed.report.canvas import colour, drawn, marker, panels
+from wattshed.report.canvas import colour, drawn, marker, panels, powers_of_two
 from wattshed.report.profile_points import Along, Point, knee, quantities, sweep
 
 LABELS: Final = {
@@ -145,5 +145,4 @@ def _logarithmic(axis: Axes) -> None:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")
         return
     axis.set_yscale("log")
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    powers_of_two(axis)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.system import System
+from wattshed.profiler.interval import half_width, t_quantile
 
 Along = Literal["input", "output"]
 
@@ -85,7 +85,6 @@ def knee(points: Sequence[Point]) -> float | None:
 
 
 def _point(tokens: int, values: Sequence[float]) -> Point:
-    count = len(values)
-    spread = float(np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else None
-    half_width = None if spread is None else float(stdtrit(count - 1, 0.975)) * spread
-    return Point(tokens, float(np.mean(values)), half_width, count)
+    known = np.array(values)
+    half = half_width(known, t_quantile(known.size - 1, 0.95)) if known.size > 1 else None
+    return Point(tokens, float(known.mean()), half, known.size)
