@@ -11,8 +11,8 @@ project = "Wattshed"
 author = "the Wattshed authors"
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "reference_pages"]
-exclude_patterns = ["_build", "reference/generated"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "reference_pages", "profile_pages"]
+exclude_patterns = ["_build", "reference/generated", "explanation/generated"]
 html_theme = "furo"
 html_title = "Wattshed"
 

@@ -91,6 +91,13 @@ def test_a_sensor_is_wrong_by_its_gain_and_says_how_wrong_it_may_be() -> None:
     assert energy.channel.sensor_uncertainty == pytest.approx(0.05 / 3**0.5)
 
 
+def test_a_sensor_without_a_stated_tolerance_is_unknown() -> None:
+    """Whose maker states nothing is of unknown uncertainty, whatever its gain; it is not exact."""
+    meter = SyntheticMeter(VirtualClock().now_s, [], sensor=Sensor(gain=1.04, tolerance=None))
+
+    assert [channel.sensor_uncertainty for channel in meter.channels] == [None]
+
+
 def test_sensors_are_drawn_from_their_tolerance() -> None:
     """Gains fill 1 +- tolerance evenly, so that their standard deviation is the one that is stated."""
     rng = np.random.default_rng(0)

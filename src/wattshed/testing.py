@@ -54,14 +54,14 @@ class VirtualClock:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A sensor that is wrong by one constant factor, as its maker's +-`tolerance` allows.
+    """A sensor that is wrong by one constant factor, as its maker's +-`tolerance` allows; `None` if he states none.
 
     `gain` multiplies every joule. A tolerance is a rectangle: its standard uncertainty is `tolerance` / sqrt(3)
     (JCGM 100:2008, 4.3.7).
     """
 
     gain: float = 1.0
-    tolerance: float = 0.0
+    tolerance: float | None = 0.0
 
     @classmethod
     def drawn(cls, tolerance: float, rng: np.random.Generator) -> "Sensor":
@@ -89,7 +89,8 @@ class SyntheticMeter:
     @property
     def channels(self) -> tuple[MeterChannel, ...]:
         """One channel a part, named after it."""
-        uncertainty = self.sensor.tolerance / 3**0.5
+        tolerance = self.sensor.tolerance
+        uncertainty = None if tolerance is None else tolerance / 3**0.5
         return tuple(
             MeterChannel(f"synthetic-{part}", part, f"synthetic {part}", sensor_uncertainty=uncertainty)
             for part in self.shares
@@ -114,12 +115,14 @@ class SyntheticMeter:
         )
         return WindowEnergy(start_s, stop_s, energies)
 
-    def power_trace(self) -> tuple[PowerSample, ...]:
-        """Power of every channel at the beginning and end of every piece of work."""
+    def power_trace(self, since_s: float = -math.inf) -> tuple[PowerSample, ...]:
+        """Power of every channel at the beginning and end of every piece of work that ended since an instant."""
+        first = bisect_left(self.work, since_s, key=lambda work: work.stopped_at_s)
         return tuple(
             PowerSample(at_s, channel.name, share * self.sensor.gain * _power_w(work), utilization=1.0)
-            for work in self.work
+            for work in self.work[first:]
             for at_s in (work.started_at_s, work.stopped_at_s)
+            if at_s >= since_s
             for channel, share in zip(self.channels, self.shares.values(), strict=True)
         )
 

@@ -41,3 +41,8 @@ def hours(runtime_s: float) -> float:
 def percent(fraction: float) -> float:
     """A fraction in per cent, for people."""
     return 100.0 * fraction
+
+
+def milliseconds(runtime_s: float) -> float:
+    """A time in milliseconds, for people."""
+    return runtime_s / S_PER_MS

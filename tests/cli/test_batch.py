@@ -25,7 +25,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_fit_learns_from_all_concurrencies(profile: Path, wattshed: Wattshed) -> None:
     """The batch form takes every cell and prints errors of counts left out."""
-    ran = wattshed("fit", profile, "--predictor", "batch", "--json")
+    ran = wattshed("fit", profile, "--kind", "batch", "--json")
 
     (pair,) = ran.document["systems"]
     assert (pair["system"], pair["model"]) == PAIR
@@ -43,7 +43,7 @@ def test_fit_names_the_form_that_can(profile: Path, wattshed: Wattshed) -> None:
 
 def test_predict_asks_at_a_concurrency(profile: Path, wattshed: Wattshed) -> None:
     """From the file, alone and among eight: in company a query takes longer and costs less."""
-    wattshed("fit", profile, "--predictor", "batch")
+    wattshed("fit", profile, "--kind", "batch")
     ask = ("predict", "--predictor", "predictor.json", "--system", PAIR[0], "--model", PAIR[1], "--tokens", "512,128")
 
     alone, among = wattshed(*ask, "--json").document, wattshed(*ask, "--concurrency", 8, "--json").document

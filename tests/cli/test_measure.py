@@ -14,6 +14,7 @@ from tests.cli.metering import Said, install_nvml, runner
 from tests.meters.fake_nvml import Board
 from tests.meters.scripted import energy_j
 from wattshed.cli import measure
+from wattshed.cli.measured import joules
 from wattshed.domain.energy import ChannelEnergy, MeterChannel, WindowEnergy
 from wattshed.meters.idle import idle_power
 from wattshed.testing import SyntheticMeter, VirtualClock
@@ -126,20 +127,31 @@ def test_a_channel_without_joules_says_why(capsys: pytest.CaptureFixture[str]) -
     channel = MeterChannel("package-0", "cpu", "a package")
     window = WindowEnergy(0.0, 10.0, (ChannelEnergy(channel, None, "counter", "permission"),))
 
-    lines = measure.lines(measure.joules(window.channels[0], window, None))
+    lines = measure.lines(joules(window.channels[0], window))
 
     assert lines == ["      not known   package-0    permission · a package"]
 
 
 def test_net_joules_stand_below_the_gross_ones() -> None:
     """People see what was subtracted, and how sure the rest is."""
-    channel = MeterChannel("gpu0", "gpu", "a board")
+    channel = MeterChannel("gpu0", "gpu", "a board", sensor_uncertainty=0.02)
     window = WindowEnergy(0.0, 10.0, (ChannelEnergy(channel, 1000.0, "counter"),))
 
-    gross, net = measure.lines(measure.joules(window.channels[0], window, idle_power([40.0, 40.0])))
+    gross, net = measure.lines(joules(window.channels[0], window, idle_power([40.0, 40.0])))
 
-    assert gross.split() == ["1000.000", "J", "gpu0", "100.00", "W", "·", "sensor", "not", "known", "·", "a", "board"]
-    assert net.split() == ["600.000", "J", "net", "of", "idle", "40.00", "W", "·", "±", "0.000", "J", "(95", "%)"]
+    assert gross.split("·") == ["       1000.000 J gpu0            100.00 W ", " ± 39.200 J (95 %) ", " a board"]
+    assert net.split("·") == ["        600.000 J   net of idle     40.00 W ", " ± 23.520 J (95 %)"]
+
+
+def test_an_unknown_sensor_leaves_no_interval() -> None:
+    """However steady the idle power is, gross and net joules by a sensor of unknown accuracy have no half-width."""
+    window = WindowEnergy(0.0, 10.0, (ChannelEnergy(MeterChannel("gpu0", "gpu", "a board"), 1000.0, "counter"),))
+
+    found = joules(window.channels[0], window, idle_power([39.0, 41.0]))
+
+    assert (found.energy_j, found.net_energy_j) == (1000.0, 600.0)
+    assert (found.half_width_j, found.net_half_width_j) == (None, None)
+    assert ["sensor not known" in line for line in measure.lines(found)] == [True, True]
 
 
 def test_net_joules_carry_sensor_and_idle_uncertainty() -> None:
@@ -148,19 +160,19 @@ def test_net_joules_carry_sensor_and_idle_uncertainty() -> None:
     window = WindowEnergy(0.0, 10.0, (ChannelEnergy(channel, 1000.0, "counter"),))
     idle = idle_power([39.0, 41.0])
 
-    joules = measure.joules(window.channels[0], window, idle)
+    found = joules(window.channels[0], window, idle)
 
-    assert (joules.energy_j, joules.power_w, joules.net_energy_j) == (1000.0, 100.0, 600.0)
-    assert joules.net_half_width_j == pytest.approx(((1.96 * 0.02 * 600) ** 2 + (12.7062 * 10) ** 2) ** 0.5, rel=1e-4)
+    assert (found.energy_j, found.power_w, found.net_energy_j) == (1000.0, 100.0, 600.0)
+    assert found.net_half_width_j == pytest.approx(((1.96 * 0.02 * 600) ** 2 + (12.7062 * 10) ** 2) ** 0.5, rel=1e-4)
 
 
 def test_any_meter_can_measure() -> None:
     """The verb knows the role alone: a synthetic meter serves as well."""
     meter = SyntheticMeter(VirtualClock().now_s, [], idle_power_w=50.0)
 
-    measured = measure.measure(meter, [sys.executable, "-c", "pass"])
+    measured = measure.measure(meter, measure.Work(lambda: 0))
 
-    assert [joules.channel.name for joules in measured.channels] == ["synthetic-gpu"]
+    assert [found.channel.name for found in measured.channels] == ["synthetic-gpu"]
 
 
 def _terminate_once(ready: Path) -> None:

@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.cli.metering import Said, install_nvml, runner
 from tests.meters.fake_nvml import Board
-from wattshed.cli import meters
+from tests.meters.fakes.exporter import Exporter, served
+from tests.meters.fakes.sysfs import Powercap
+from wattshed.cli import measure, meters
 from wattshed.cli.meter_choice import FACTORIES, KINDS, named, open_meters, present
 from wattshed.errors import MissingError, UsageError
 from wattshed.meters.meter import Absent
@@ -67,12 +70,34 @@ def test_a_name_that_is_no_meters_is_a_usage_error(run: Callable[..., Said]) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["rapl:0", "scrape:http://localhost:1/metrics", "scrape:http://localhost:1/#metric=a&unit=J&part=fan"]
+    "name",
+    ["rapl:0", "apple:0", "scrape:http://localhost:1/metrics", "scrape:http://localhost:1/#metric=a&unit=J&part=fan"],
 )
 def test_a_name_with_too_much_or_too_little_is_refused(name: str) -> None:
     """What a kind does not understand after its colon is never ignored."""
     with pytest.raises(UsageError, match="--meters"):
         open_meters([name])
+
+
+def test_sysfs_may_be_mounted_elsewhere(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """In a container `rapl:/host/sys` reads the host's counters: the joules are those that its files count."""
+    tree = Powercap(tmp_path / "class" / "powercap", lambda at_s: 0.0)
+    zone = tree.add("intel-rapl:0", "package-0").path / "energy_uj"
+    count = f"import pathlib; pathlib.Path({str(zone)!r}).write_text('5000000')"
+
+    said = runner(measure.command, capfd)("--meters", f"rapl:{tmp_path}", "--json", "--", sys.executable, "-c", count)
+
+    (channel,) = said.document["channels"]
+    assert (channel["channel"]["name"], channel["energy_j"]) == ("package-0", 5.0)
+
+
+def test_an_empty_sysfs_has_no_meters(run: Callable[..., Said], tmp_path: Path) -> None:
+    """What is looked for is looked for there alone, and the remedy names the place."""
+    said = run("--meters", f"rapl:{tmp_path},pmu:{tmp_path}", "--json")
+
+    certificates = said.document["certificates"]
+    assert [certificate["reason"] for certificate in certificates] == ["not_found", "not_found"]
+    assert all(str(tmp_path) in certificate["remedy"] for certificate in certificates)
 
 
 def test_every_kind_can_be_opened() -> None:
@@ -92,6 +117,19 @@ def test_a_page_that_nobody_serves_is_absent() -> None:
     (meter,) = open_meters(named("scrape:http://127.0.0.1:9/metrics#metric=watts&unit=W&part=platform&plug=3"))
 
     assert isinstance(meter, Absent)
+
+
+def test_an_unknown_sensor_is_said_to_be(run: Callable[..., Said]) -> None:
+    """What is scraped states no accuracy: people read that it is not known, and programs null, never 0."""
+    with served(Exporter(lambda: "watts 40.0\n")) as exporter:
+        meter = f"scrape:{exporter.url}#metric=watts&unit=W&part=platform"
+        words, document = (
+            run("--meters", meter, "--seconds", "0.5"),
+            run("--meters", meter, "--seconds", "0.5", "--json"),
+        )
+
+    assert "sensor: uncertainty not known" in words.out
+    assert document.document["certificates"][0]["channels"][0]["channel"]["sensor_uncertainty"] is None
 
 
 def test_an_absent_meter_that_was_named_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_plan_writes_a_page_that_opens_offline(
     page = (out / "report.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
-    assert page.count("<img") == 4
+    assert page.count("<img") == 5
     assert (out / "placement.csv").read_text().splitlines()[1] == "16,16,2,M1-Pro"
 
 

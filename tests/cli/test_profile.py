@@ -1,7 +1,7 @@
 """`wattshed profile` from flags to bundle, with the synthetic engine on its virtual clock."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import typer
 from wattshed.cli import profile, validate
 from wattshed.cli.frame import guarded
 from wattshed.datasets.profiles import read_profile
+from wattshed.domain.measurement import Measurement
 from wattshed.errors import UsageError
 from wattshed.profiler.journal import FILE, resume_journal, start_journal
 
@@ -58,19 +59,6 @@ def test_json_is_one_document(run: Run, capsys: pytest.CaptureFixture[str]) -> N
     assert document["failed_points"] == []
 
 
-def test_a_dry_run_measures_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--dry-run` shows cells, order, rule and least time, says that energy is unknown, and writes nothing."""
-    assert run("profile", *GRID, "--dry-run", "--json") == 0
-    document = json.loads(capsys.readouterr().out)
-    assert run("profile", *GRID, "--dry-run") == 0
-
-    assert len(document["cells"]) == 6
-    assert document["energy_j"] is None
-    assert document["least_s"] > 4 * 5 * 5
-    assert "Energy: unknown" in capsys.readouterr().out
-    assert not (tmp_path / "profile").exists()
-
-
 def test_a_broken_campaign_is_resumed(run: Run, tmp_path: Path) -> None:
     """A journal cut off in the middle of a line goes on to the whole bundle; without `--resume` it is kept safe."""
     assert run("profile", *GRID, "--out", "whole") == 0
@@ -84,6 +72,46 @@ def test_a_broken_campaign_is_resumed(run: Run, tmp_path: Path) -> None:
     assert [(t.order, round(t.runtime_s, 9)) for t in again] == [(t.order, round(t.runtime_s, 9)) for t in whole]
     assert run("profile", *GRID, "--out", "broken", "--resume") == 0
     assert read_profile("broken").measurements == again
+
+
+def test_a_campaign_whose_time_is_up_goes_on(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--campaign-timeout-s` ends with a valid bundle and says how many cells are left; `--resume` measures them."""
+    assert run("profile", *GRID, "--out", "part", "--campaign-timeout-s", 60, "--json") == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert run("validate", "part") == 0
+
+    assert document["ended"] == "timed_out"
+    assert 0 < document["visits_left"] < 6
+    assert f"time is up after 60 s and {document['visits_left']} of 6 visits are left; go on with" in printed.err
+    assert run("profile", *GRID, "--out", "part", "--resume", "--json") == 0
+    assert run("profile", *GRID, "--out", "whole") == 0
+    part, whole = (read_profile(name).measurements for name in ("part", "whole"))
+    assert sorted(_seconds(part)) == sorted(_seconds(whole))
+
+
+def test_an_engine_that_is_not_there_leaves_nothing_behind(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped `--url` is an error before anything is written, so the right one needs neither `--resume` nor `rm`."""
+    server = ("--engine", "openai", "--url", "http://localhost:1", "--model", "m", "--hardware", "h")
+
+    assert run("profile", *server, "--out", "none") == 3
+
+    assert "http://localhost:1: Cannot connect" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_a_journal_in_the_way_is_refused_before_anything_is_loaded(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands in `--out` is looked at first: nobody waits for a model only to be told to write elsewhere."""
+    start_journal(Path("taken") / FILE, {"model": "m"}).close()
+    server = ("--engine", "openai", "--url", "http://localhost:1", "--model", "m", "--hardware", "h")
+
+    assert [run("profile", *server, "--out", "taken", *flags) for flags in ((), ("--resume",))] == [2, 2]
+
+    refusals = capsys.readouterr().err
+    assert "holds a campaign; go on with --resume" in refusals
+    assert "is of another campaign" in refusals
 
 
 def test_other_meters_do_not_go_on_with_a_campaign(tmp_path: Path) -> None:
@@ -134,6 +162,12 @@ def test_a_file_of_cells_is_a_design(run: Run, tmp_path: Path, capsys: pytest.Ca
         ((*GRID[:4], "--input-tokens", "8,8", "--output-tokens", "8"), "wants different counts of at least 1"),
         (("--engine", "synthetic", "--trials", "3"), "--trials and --stopping fixed go together"),
         (("--engine", "synthetic", "--stopping", "fixed"), "--trials and --stopping fixed go together"),
+        ((*GRID, "--window-s", "inf"), "--window-s wants a number of seconds that comes to an end, got inf"),
+        ((*GRID, "--idle-s", "inf"), "--idle-s wants"),
+        ((*GRID, "--settle-s", "inf"), "--settle-s wants"),
+        ((*GRID, "--cell-timeout-s", "inf"), "--cell-timeout-s wants"),
+        ((*GRID, "--campaign-timeout-s", "inf"), "--campaign-timeout-s wants"),
+        ((*GRID, "--predictor", "predictor.json"), "--predictor is for --dry-run"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(
@@ -182,3 +216,11 @@ def test_two_campaigns_share_the_label_of_the_host(run: Run) -> None:
 
     [label] = {trial.system.host for name in ("one", "two") for trial in read_profile(name).measurements}
     assert str(label).startswith("host-")
+
+
+def _seconds(trials: Sequence[Measurement]) -> list[tuple[str, int, int, bool, float]]:
+    """What was measured in each trial, whatever the order."""
+    return [
+        (t.experiment, t.requested_input_tokens, t.requested_output_tokens, t.warm_up, round(t.runtime_s, 9))
+        for t in trials
+    ]

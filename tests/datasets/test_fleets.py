@@ -125,7 +125,11 @@ DEFECTS = {
         "predictor: oracle",
         "field 'predictor': expected 'prefix', 'table', 'regression' or 'batch', got 'oracle'",
     ),
-    "channel": ("channel: gpu", "channel: wall", "field 'channel': expected 'gpu', 'cpu' or 'total', got 'wall'"),
+    "channel": (
+        "channel: gpu",
+        "channel: wall",
+        "field 'channel': expected 'gpu', 'cpu', 'total' or 'platform', got 'wall'",
+    ),
     "long path": (
         "profile: profiles/mine",
         "profile: " + "a" * 5000,

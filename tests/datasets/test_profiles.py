@@ -1,5 +1,6 @@
 """Profiles survive the disk, and nothing unsound gets onto it."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,8 @@ TRIALS = st.builds(
     gpu_energy_j=optional(AMOUNT),
     cpu_energy_j=optional(st.floats(-1e9, 1e9)),
     package_energy_j=optional(AMOUNT),
+    memory_energy_j=optional(AMOUNT),
+    platform_energy_j=optional(AMOUNT),
     idle_power_w=optional(AMOUNT),
     sensor_uncertainty=optional(AMOUNT),
     logged_total_tokens=optional(COUNT),
@@ -122,6 +125,20 @@ def test_the_columns_of_the_schema_are_the_fields_of_the_domain() -> None:
     assert [column.name for column in SYSTEM] == system
     assert {column.name for column in TRIAL + WINDOW} == set(Measurement.__dataclass_fields__) - {"system"}
     assert len({column.name for column in PROFILE}) == len(PROFILE)
+
+
+def test_a_bundle_with_its_one_campaign_as_it_used_to_be_is_read(directory: Path) -> None:
+    """Bundles made before a profile could hold several campaigns have one under `campaign`, named as the profile is."""
+    path = directory / "manifest.json"
+    record = {"settings": {"seed": 1}, "settings_sha256": "0", "ended": "complete", "files": {}}
+    record |= {"sessions": [], "idle": [], "cells": [], "failures": []}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"campaign": record}))
+
+    read = read_manifest(directory)
+
+    assert read.campaign is not None
+    assert (read.campaign.name, read.campaign.settings, len(read.campaigns)) == (read.name, {"seed": 1}, 1)
+    assert Manifest.model_validate_json(read.encoded()) == read
 
 
 def test_an_unsound_profile_is_not_written(profile: Profile, manifest: Manifest, tmp_path: Path) -> None:

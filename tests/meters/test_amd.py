@@ -58,7 +58,7 @@ class Late:
 def found(program: Path, cpus: Path, proc: Path | None = None) -> Meter:
     """The meter over a program whose log starts as the meter is opened."""
     meter = amd.find(
-        pid=None if proc is None else 10,
+        pids=None if proc is None else (10,),
         executable=str(program),
         cpus=cpus,
         proc=proc or Path("proc"),
@@ -167,10 +167,36 @@ def test_a_kernel_that_lists_no_children_has_no_cores_of_ours(tmp_path: Path, cp
     (proc / "10/task/10/children").unlink()
     program = install(tmp_path, "AMDuProfCLI", Script())
 
-    absent = amd.find(pid=10, executable=str(program), cpus=cpus, proc=proc)
+    absent = amd.find(pids=(10,), executable=str(program), cpus=cpus, proc=proc)
 
     assert isinstance(absent, Absent)
     assert absent.reason == "unsupported"
+
+
+def test_packages_are_metered_though_the_tree_is_not_known(tmp_path: Path, cpus: Path, proc: Path) -> None:
+    """A process that joins later, on such a kernel, has no cores; the package's joules are none the worse."""
+    (proc / "10/task/10/children").unlink()
+    lines = timechart(records(12), counters=COUNTERS).splitlines(keepends=True)
+    script = replayed(b"".join(lines[:-12]), *lines[-12:], pause_s=0.1, stall=True)
+    ours: set[int] = set()
+    meter = amd.find(
+        pids=ours,
+        executable=str(install(tmp_path, "AMDuProfCLI", script)),
+        cpus=cpus,
+        proc=proc,
+        local_now=lambda: STARTED,
+    )
+    assert not isinstance(meter, Absent)
+    ours.add(10)
+    opened_s = time.monotonic()
+
+    meter.start()
+    window = meter.between(opened_s + 0.5, opened_s + 0.8)
+    meter.close()
+
+    found = {energy.channel.name: energy for energy in window.channels}
+    assert found["package-0"].energy_j == pytest.approx(30.0)
+    assert (found["package-0/our-cores"].energy_j, found["package-0/our-cores"].reason) == (None, "source_failed")
 
 
 def test_no_amduprof_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.meters.fake_nvml import Board, FakeNvml
-from tests.meters.scripted import ScriptedSource
+from tests.meters.scripted import ScriptedSource, parse
 from tests.meters.test_sampled import BOARD, Stream, parse_power
+from wattshed.domain.energy import MeterChannel
 from wattshed.meters.certificate import Certificate, certify, counter_to_integral, smallest_step, update_period_s
-from wattshed.meters.counter import CounterMeter
+from wattshed.meters.counter import CounterChannel, CounterMeter
 from wattshed.meters.meter import Absent, Meter
 from wattshed.meters.nvml import find, meter_over
 from wattshed.meters.replay import Recorder, ReplaySource, read_recording
@@ -74,6 +75,21 @@ def test_a_frozen_counter_has_its_reason_and_no_idle_power() -> None:
 
     assert (channel.reason, channel.update_period_s, channel.counter_to_integral) == ("counter_frozen", None, None)
     assert channel.idle is None
+
+
+@pytest.mark.parametrize(("falls_w_per_s", "settled"), [(0.0, True), (0.3, True), (1.5, False)])
+def test_power_that_still_falls_is_not_settled(falls_w_per_s: float, settled: bool) -> None:
+    """By hand: 80 W that falls by 1.5 W a second drops by 7.5 W from one half of ten seconds to the other, over 5 %."""
+    clock = VirtualClock()
+    board = CounterChannel(MeterChannel("board", "gpu", "a board"))
+    source = ScriptedSource(clock.now_s, lambda at_s: {"board": 80.0 * at_s - falls_w_per_s * at_s**2 / 2})
+    meter = CounterMeter("fake", source, parse, [board], sampling=ON_DEMAND, now_s=clock.now_s)
+
+    channel = certified(meter, clock).channels[0]
+
+    assert channel.settled is settled
+    assert channel.idle is not None
+    assert channel.idle.drift_w == pytest.approx(-5 * falls_w_per_s)
 
 
 def test_a_power_sensor_has_a_step_in_watts_and_nothing_to_compare() -> None:

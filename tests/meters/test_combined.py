@@ -83,6 +83,21 @@ def test_a_channel_inside_another_is_not_added() -> None:
     assert part.energy_j == 10.0
 
 
+def test_psys_is_inside_the_plug() -> None:
+    """Two meters of the whole machine are not two machines: the plug holds what the processor's counter sees."""
+    clock = VirtualClock()
+    psys, plug = (MeterChannel(name, "platform", name) for name in ("psys", "plug"))
+    meter = Combined([counter(clock, 60.0, psys), counter(clock, 100.0, plug)])
+    start_s = meter.mark()
+    clock.sleep(1.0)
+
+    part = meter.between(start_s, meter.mark()).part("platform")
+
+    assert part is not None
+    assert part.energy_j == 100.0
+    assert [channel.inside for channel in meter.channels] == ["plug", None]
+
+
 def test_each_meter_answers_between_its_own_marks() -> None:
     """Meters are read one after the other; a window takes each one's own readings, not interpolated ones."""
     clocks = VirtualClock(0.0), VirtualClock(0.5)

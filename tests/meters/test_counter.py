@@ -119,13 +119,13 @@ def test_a_short_window_in_a_long_standstill_is_frozen_too() -> None:
 
 
 def test_a_window_without_movement_never_counts_zero() -> None:
-    """Between two updates of a live counter nothing was seen, which is not the same as nothing was spent."""
+    """Between two updates of a live counter nothing was seen: the window is too short, which is not 0 J."""
     at_s, counter_j = [0.0, 0.1, 0.15, 0.2], [0.0, 10.0, 10.0, 20.0]
 
     answers = [counted(at_s, counter_j, start_s, 0.15, wraps_at_j=None, max_gap_s=5.0) for start_s in (0.1, 0.05, 0.15)]
 
     assert [(answer.energy_j, answer.reason) for answer in answers] == [
-        (None, "counter_frozen"),
+        (None, "window_too_short"),
         (5.0, None),
         (0.0, None),
     ]

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from threading import Event
 
 import pytest
 
@@ -117,6 +118,28 @@ def test_the_trace_has_what_else_the_board_says() -> None:
 
     assert (sample.power_w, sample.utilization, sample.temperature_c) == (150.0, 0.87, 45)
     assert (sample.clock_mhz, sample.power_limit_w, sample.throttle_reasons) == (1980, 700.0, ("software_power_cap",))
+
+
+def test_power_is_sampled_often_and_the_counter_seldom() -> None:
+    """Between whole readings the thread glances: power, and no question for the counter, which is dear."""
+    nvml = FakeNvml(Board(0), now_s=time.monotonic)
+    asked: list[float] = []
+    counter = nvml.nvmlDeviceGetTotalEnergyConsumption
+    nvml.nvmlDeviceGetTotalEnergyConsumption = lambda board: asked.append(time.monotonic()) or counter(board)
+    meter = find(nvml=nvml, sampling=Sampling(period_s=0.01, whole_every=10))
+    assert isinstance(meter, CounterMeter)
+    asked.clear()
+
+    meter.start()
+    start_s = meter.mark()
+    Event().wait(0.5)
+    stop_s = meter.mark()
+    meter.close()
+
+    samples = meter.power_trace(start_s)
+    assert len(asked) <= 2 + len(samples) / 5
+    assert samples == tuple(sorted(samples, key=lambda sample: sample.at_s))
+    assert meter.between(start_s, stop_s).channels[0].energy_j is not None
 
 
 @pytest.mark.parametrize(

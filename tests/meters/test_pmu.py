@@ -84,7 +84,9 @@ class TestContract(MeterSuite):
         """Counts of 2^-32 J."""
         clock = VirtualClock(1000.0)
         kernel = Kernel(clock.now_s)
-        meter = pmu.find(root=root, cpus=cpus, open_counter=kernel, sampling=ON_DEMAND, now_s=clock.now_s)
+        meter = pmu.find(
+            root=root, cpus=cpus, open_counter=kernel, sampling=ON_DEMAND, now_s=clock.now_s, sleep=clock.sleep
+        )
         assert not isinstance(meter, Absent)
 
         def fail() -> None:
@@ -102,7 +104,7 @@ class TestContract(MeterSuite):
 
 def test_the_description_says_what_to_open(root: Path, cpus: Path) -> None:
     """Type, configuration and one CPU of each package or core come from sysfs."""
-    kernel = Kernel(lambda: 0.0)
+    kernel = Kernel(time.monotonic)
 
     meter = pmu.find(root=root, cpus=cpus, open_counter=kernel)
 
@@ -161,6 +163,20 @@ def test_a_missing_device_is_unsupported(root: Path, cpus: Path) -> None:
 
     assert isinstance(absent, Absent)
     assert absent.reason == "unsupported"
+
+
+def test_counters_that_all_stand_still_are_no_meter(root: Path, cpus: Path) -> None:
+    """A virtual machine shows counters that nobody counts; it says so within half a second, and closes them."""
+    clock = VirtualClock()
+    kernel = Kernel(lambda: 7.0)
+
+    absent = pmu.find(root=root, cpus=cpus, open_counter=kernel, now_s=clock.now_s, sleep=clock.sleep)
+
+    assert isinstance(absent, Absent)
+    assert absent.reason == "counter_frozen"
+    assert "package-0" in absent.remedy
+    assert clock.now_s() == pytest.approx(pmu.FROZEN_S)
+    assert kernel.closed == 6
 
 
 @pytest.mark.parametrize("file", ["type", "cpumask", "events/energy-pkg", "events/energy-pkg.scale"])

@@ -37,7 +37,7 @@ def test_our_own_stat_line() -> None:
 
 
 def test_descendants_are_ours(tmp_path: Path) -> None:
-    """Threads of children and grandchildren belong to the tree, others do not."""
+    """Threads of children and grandchildren belong to the tree, others do not; a root below a root counts once."""
     write_thread(tmp_path, 10, 10, cpu=0, children=(20,))
     write_thread(tmp_path, 10, 11, cpu=1, children=(30,))
     write_thread(tmp_path, 20, 20, cpu=2, children=(21,))
@@ -45,7 +45,7 @@ def test_descendants_are_ours(tmp_path: Path) -> None:
     write_thread(tmp_path, 30, 30, cpu=4)
     write_thread(tmp_path, 99, 99, cpu=5)
 
-    assert sorted(stat.cpu for _, stat in threads(10, tmp_path)) == [0, 1, 2, 3, 4]
+    assert sorted(stat.cpu for _, stat in threads([10, 21], tmp_path)) == [0, 1, 2, 3, 4]
 
 
 def test_a_sleeping_thread_has_no_core(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_sleeping_thread_has_no_core(tmp_path: Path) -> None:
     write_thread(tmp_path, 10, 10, cpu=0, state="R")
     write_thread(tmp_path, 10, 11, cpu=1, ticks=5)
     write_thread(tmp_path, 10, 12, cpu=2, ticks=7)
-    residency = Residency(10, proc=tmp_path)
+    residency = Residency([10], proc=tmp_path)
     first = residency.look()
     write_thread(tmp_path, 10, 12, cpu=3, ticks=8)
 
@@ -66,7 +66,7 @@ def test_a_sleeping_thread_has_no_core(tmp_path: Path) -> None:
 def test_looks_are_joined_over_an_interval(tmp_path: Path) -> None:
     """An interval has every CPU seen in it; before the first look nobody knows."""
     clock = VirtualClock(100.0)
-    residency = Residency(10, proc=tmp_path, now_s=clock.now_s)
+    residency = Residency([10], proc=tmp_path, now_s=clock.now_s)
     for cpu in (1, 2, 3):
         write_thread(tmp_path, 10, 10, cpu=cpu, state="R")
         residency.look()
@@ -79,7 +79,7 @@ def test_looks_are_joined_over_an_interval(tmp_path: Path) -> None:
 
 def test_a_process_that_ended_runs_nowhere(tmp_path: Path) -> None:
     """Once it is gone it has no cores, and that is no failure."""
-    assert Residency(10, proc=tmp_path).look().cpus == frozenset()
+    assert Residency([10], proc=tmp_path).look().cpus == frozenset()
 
 
 def test_a_kernel_without_lists_of_children_is_unsupported(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_kernel_without_lists_of_children_is_unsupported(tmp_path: Path) -> No
     (tmp_path / "10/task/10/children").unlink()
 
     with pytest.raises(MeterError, match="CONFIG_PROC_CHILDREN") as caught:
-        Residency(10, proc=tmp_path).look()
+        Residency([10], proc=tmp_path).look()
 
     assert caught.value.reason == "unsupported"
 
@@ -97,7 +97,7 @@ def test_this_process_is_seen(tmp_path: Path) -> None:
     """On this machine we run as we look, on a CPU that the topology knows."""
     if not Path(f"{PROC}/self/task/{os.getpid()}/children").exists():
         pytest.skip("this kernel does not list children")
-    residency = Residency(os.getpid())
+    residency = Residency([os.getpid()])
 
     residency.start()
     seen = residency.look()

@@ -1,5 +1,7 @@
 """What checks say of predictors: on the paper's trials, and where the truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,23 @@ def test_what_cannot_be_left_out_is_none() -> None:
 def test_what_cannot_be_fitted_has_no_check(paper: Profile) -> None:
     """One cell gives no predictor, so nothing is said of it."""
     assert check(paper, only=[("M1-Pro", "Falcon (7B)")]) == ()
+
+
+def test_what_the_host_paced_is_counted_apart() -> None:
+    """Noise on host-bound cells alone is found in their error, and not in that of the others."""
+    sweeps = profile(TRUTH).measurements
+    paced = [replace(one, bound="host") if one.requested_input_tokens in {16, 64} else one for one in sweeps]
+    noisy = [replace(one, gpu_energy_j=1.5 * (one.gpu_energy_j or 0)) if one.bound else one for one in paced]
+
+    energy, _ = check(Profile("paced", tuple(noisy)))
+
+    assert energy.host_bound_cells == 2
+    assert energy.host_bound_mape is not None
+    assert energy.other_mape is not None
+    assert energy.host_bound_mape > 2 * energy.other_mape
+
+
+def test_a_profile_that_knows_no_pace_has_no_host_bound_cells(on_paper: tuple[Check, ...]) -> None:
+    """Where nobody recorded what bounds a trial, every cell is one of the others."""
+    assert all((one.host_bound_cells, one.host_bound_mape) == (0, None) for one in on_paper)
+    assert all(one.other_mape == one.held_out_mape for one in on_paper)

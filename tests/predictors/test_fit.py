@@ -7,8 +7,8 @@ import pytest
 
 from tests.predictors.cases import PAIR, SYSTEM, profile, trial
 from wattshed.domain.measurement import Profile
-from wattshed.errors import UsageError
-from wattshed.predictors.fit import Fitted, digest, fit, resolve
+from wattshed.errors import InputError, UsageError
+from wattshed.predictors.fit import Fitted, digest, fit, fit_pair, resolve
 
 LINEAR = profile(lambda m, n: float(m + 10 * n), noise=0.02)
 PAIRS = [("M1-Pro", "Llama-2 (7B)"), ("Swing AMD+A100", "Llama-2 (7B)"), ("Swing AMD+A100", "Llama-2 (13B)")]
@@ -68,12 +68,14 @@ def test_validation_trials_and_warm_ups_teach_nothing() -> None:
 
 
 def test_two_hosts_of_one_name_are_never_pooled() -> None:
-    """Neither is fitted, and the reason says why."""
+    """Each has a predictor of its own under its own name, and to fit both at once is refused."""
     other = profile(lambda m, n: 2.0 * (m + 10 * n), system=replace(SYSTEM, host="b"))
 
     found = fit(Profile("two hosts", LINEAR.measurements + other.measurements))
 
-    assert "never pooled" in found.skipped[PAIR]
+    assert {system for system, _ in found.predictors} == {"bench (host not known)", "bench (b)"}
+    with pytest.raises(InputError, match="never pooled"):
+        fit_pair(LINEAR.measurements + other.measurements, "prefix", "total")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_sums_are_those_of_the_files(whole: Path) -> None:
 
 def test_the_manifest_says_how_it_was_measured(whole: Path) -> None:
     """Settings, sessions with versions and meters, idle, cells with widths, and failures are all there."""
-    document = json.loads((whole / MANIFEST_FILE).read_text())["campaign"]
+    document = json.loads((whole / MANIFEST_FILE).read_text())["campaigns"][0]
 
     assert document["settings"]["seed"] == 7
     assert document["settings_sha256"] == settings_sum(campaign().settings)
@@ -74,6 +74,17 @@ def test_out_of_memory_is_a_limit(whole: Path) -> None:
     limits = read_profile(whole).limits_of("synthetic", "synthetic")
 
     assert limits == Limits(max_total_tokens=40, reason="out of memory at 128 tokens in all")
+
+
+def test_cells_that_were_not_reached_are_unmeasured(tmp_path: Path) -> None:
+    """A campaign that was broken off lists the cells that it never came to."""
+    journalled(tmp_path, campaign(), world(), events=8)
+
+    unmeasured = write_bundle(tmp_path, Publication("small")).unmeasured
+
+    measured = {(t.requested_input_tokens, t.requested_output_tokens) for t in read_profile(tmp_path).measurements}
+    missing = {(shape.input_tokens, shape.output_tokens) for shape in SHAPES} - measured
+    assert {(cell.input_tokens, cell.output_tokens) for cell in unmeasured} == missing != set()
 
 
 def test_samples_are_kept(whole: Path) -> None:

@@ -1,10 +1,12 @@
 """Campaigns on a virtual clock: order, failures, time-outs, and the truth."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.profiler.cases import SHAPES, FaultyMeter, campaign, measured, trials_of, world
 from wattshed.errors import EngineError
-from wattshed.profiler.campaign import run
+from wattshed.profiler.campaign import Earlier, run
 from wattshed.profiler.design import REFERENCE, Shape
 from wattshed.profiler.events import (
     CampaignDone,
@@ -17,7 +19,7 @@ from wattshed.profiler.events import (
 )
 from wattshed.profiler.stopping import Fixed, Relative
 from wattshed.profiler.summary import pooled, summarised
-from wattshed.testing import Failures, Sensor
+from wattshed.testing import Failures, Sensor, SyntheticEngine
 
 
 def of_kind(events: list[Event], kind: type[Event]) -> list[Event]:
@@ -185,3 +187,36 @@ def test_another_seed_gives_another_order() -> None:
     orders = {tuple(campaign(seed=seed).visits) for seed in range(5)}
 
     assert len(orders) > 1
+
+
+def test_a_campaign_ends_when_its_time_is_up() -> None:
+    """After the limit only the last reference is measured, and idle; cells say so, and a resume measures them."""
+    plan = campaign()
+    whole = measured(plan, world())
+    most_s = of_kind(whole, TrialDone)[len(whole) // 3].trial.started_at_s or 0.0
+
+    cut = measured(replace(plan, timeout_s=most_s), world())
+
+    assert cut[-1] == CampaignDone(0, "timed_out")
+    assert [event.when for event in of_kind(cut, IdleMeasured)] == ["before", "after"]
+    over = {event.visit for event in of_kind(cut, CellDone)}
+    assert len(plan.visits) - 1 in over
+    assert 1 < len(over) < len(plan.visits)
+    late = {event.visit for event in of_kind(cut, CellFailed) if event.reason == "campaign_timeout"}
+    assert late == set(range(len(plan.visits))) - over
+    rest = list(run(plan, world().bench, earlier=Earlier(1, {}, frozenset(over))))
+    assert {event.visit for event in of_kind(rest, CellDone)} == late
+    assert rest[-1] == CampaignDone(1, "complete")
+
+
+def test_a_warm_up_takes_no_more_output_than_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to its cell, makes fewer tokens, and says so."""
+    monkeypatch.setattr(SyntheticEngine, "warm_up_tokens", 9)
+
+    events = measured(campaign(), world())
+
+    warm = [event.trial for event in of_kind(events, TrialDone) if event.trial.warm_up]
+    assert {trial.output_tokens for trial in warm} == {8, 9}
+    assert {trial.requested_output_tokens for trial in warm} == {8, 32, 64}
+    assert {trial.reasons for trial in warm if trial.requested_output_tokens == 8} == {("warm_up", "no_cpu_meter")}
+    assert all("short_output" in trial.reasons for trial in warm if trial.requested_output_tokens > 9)

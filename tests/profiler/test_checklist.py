@@ -17,6 +17,7 @@ from wattshed.errors import InputError
 from wattshed.profiler.bundle import Publication, write_bundle
 from wattshed.profiler.checklist import POINTS, check_bundle, write_validation
 from wattshed.profiler.evidence import Evidence, read_evidence
+from wattshed.testing import Sensor
 
 Tampering = Callable[[Evidence], Evidence]
 
@@ -25,6 +26,12 @@ Tampering = Callable[[Evidence], Evidence]
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with windows long enough to hold counter against samples."""
     return bundle(tmp_path_factory.mktemp("sound"), campaign(window_s=25.0), world())
+
+
+@pytest.fixture(scope="module")
+def unknown_sensor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of which nobody knows how accurate its sensor is."""
+    return bundle(tmp_path_factory.mktemp("unknown"), campaign(), world(sensor=Sensor(tolerance=None)))
 
 
 def first(change: Callable[[Measurement], dict[str, object]]) -> Tampering:
@@ -219,6 +226,53 @@ def test_a_cpu_only_bundle_is_valid(tmp_path: Path) -> None:
     assert {verdict.status for verdict in check_bundle(tmp_path)} == {"passed", "not applicable"}
 
 
+def test_an_unknown_sensor_leaves_nothing_to_combine(unknown_sensor: Path) -> None:
+    """Without a sensor's uncertainty point 25 does not apply and says what is left; all else is as sound as before."""
+    verdicts = check_bundle(unknown_sensor)
+
+    assert [str(verdict) for verdict in verdicts if verdict.status == "failed"] == []
+    assert verdicts[24].status == "not applicable"
+    assert verdicts[24].sentence == "no sensor's uncertainty is known; half-widths of energy are scatter alone"
+
+
+def test_a_combined_width_without_a_sensor_is_made_up(unknown_sensor: Path) -> None:
+    """A cell that stores a combined half-width although no sensor is known fails point 25, be it the scatter's own."""
+    evidence = _evidence(unknown_sensor)
+    scatter_j = evidence.campaign.cells[0].energy_half_width_j
+
+    finding = POINTS[24].check(first_cell(combined_half_width_j=scatter_j)(evidence))
+
+    assert finding.status == "failed"
+    assert "combined half-widths that scatter and sensor do not give" in finding.sentence
+
+
+def test_a_sensor_that_is_left_out_of_a_cell_is_caught(sound: Path) -> None:
+    """A known sensor belongs into the combined half-width: one without it, or none at all, fails point 25."""
+    evidence = _evidence(sound)
+    scatter_j = evidence.campaign.cells[0].energy_half_width_j
+
+    for width_j in (scatter_j, None):
+        assert POINTS[24].check(first_cell(combined_half_width_j=width_j)(evidence)).status == "failed"
+
+
+def test_cells_of_scatter_alone_are_counted(sound: Path) -> None:
+    """Where one cell's sensor is not known point 25 passes, and its sentence leaves that cell out of its claim."""
+    evidence = _evidence(sound)
+    cell = evidence.campaign.cells[0]
+    place = (cell.experiment, cell.input_tokens, cell.output_tokens)
+    trials = tuple(
+        replace(t, sensor_uncertainty=None)
+        if (t.experiment, t.requested_input_tokens, t.requested_output_tokens) == place
+        else t
+        for t in evidence.trials
+    )
+
+    finding = POINTS[24].check(first_cell(combined_half_width_j=None)(replace(evidence, trials=trials)))
+
+    assert finding.status == "passed"
+    assert "2.9% beside the scatter of 4 cells; scatter alone in 1, whose sensor is not known" in finding.sentence
+
+
 def test_the_verdicts_are_written(tmp_path: Path) -> None:
     """`validation.json` holds the counts and every point."""
     bundle(tmp_path)
@@ -245,6 +299,5 @@ def test_an_unfinished_campaign_fails(tmp_path: Path) -> None:
 
 
 def _evidence(directory: Path) -> Evidence:
-    evidence = read_evidence(directory)
-    assert evidence is not None
+    (evidence,) = read_evidence(directory)
     return evidence

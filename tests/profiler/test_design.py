@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattshed.errors import InputError, MissingError
-from wattshed.profiler.design import Design, Shape, batch, grid, paper_input, paper_output, read_design, visits
+from wattshed.profiler.design import (
+    Design,
+    Shape,
+    batch,
+    grid,
+    paper_input,
+    paper_output,
+    paper_sweeps,
+    read_design,
+    visits,
+)
 
 SHAPES = st.lists(
     st.builds(Shape, *[st.integers(1, 4096)] * 2, st.integers(1, 64)), min_size=1, max_size=12, unique=True
@@ -22,6 +32,22 @@ def test_the_sweeps_are_those_of_the_paper() -> None:
     assert [shape.input_tokens for shape in inputs] == [8, 16, 32, 64, 128, 256, 512, 1024, 2048]
     assert [shape.output_tokens for shape in outputs] == [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
     assert {shape.output_tokens for shape in inputs} == {shape.input_tokens for shape in outputs} == {32}
+
+
+@pytest.mark.parametrize(
+    ("shape", "sweeps"),
+    [
+        (Shape(2048, 32), ("paper-input",)),
+        (Shape(32, 4096), ("paper-output",)),
+        (Shape(32, 32), ("paper-input", "paper-output")),
+        (Shape(512, 128), ()),
+        (Shape(4096, 32), ()),
+        (Shape(512, 32, 4), ()),
+    ],
+)
+def test_a_cell_knows_the_sweeps_it_lies_on(shape: Shape, sweeps: tuple[str, ...]) -> None:
+    """A cell of any design lies on a sweep of the paper if the sweep has it, one query at a time."""
+    assert paper_sweeps(shape) == sweeps
 
 
 def test_grids_and_batches_are_products() -> None:

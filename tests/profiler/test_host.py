@@ -1,13 +1,16 @@
 """The label of the host, its load, and versions."""
 
+import subprocess
+import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wattshed.errors import InputError
-from wattshed.profiler.host import host_label, read_host
+from wattshed.profiler.host import host_label, read_host, serving
 from wattshed.profiler.provenance import identity, machine, versions
 
 
@@ -35,6 +38,42 @@ def test_a_damaged_file_is_an_error(text: str, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="delete it"):
         host_label(tmp_path / "hosts.json", "a", np.random.default_rng())
+
+
+SERVER = """
+import socket, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], child.pid, flush=True)
+    sys.stdin.read()
+child.kill()
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[int, int]]:
+    """A server that does nothing while its child keeps a core busy: its pid and its port."""
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline().split()[0])
+        process.communicate(b"")
+
+
+def test_a_local_server_works_for_us(server: tuple[int, int]) -> None:
+    """What listens at a loopback URL is ours, its busy child too; what listens elsewhere is not."""
+    pid, port = server
+    url = f"http://localhost:{port}/v1"
+    before, alone = read_host(url), read_host()
+    busy_until_s = alone.all_cpu_s + 0.3
+    while read_host().all_cpu_s < busy_until_s:
+        pass
+
+    after, alone_after = read_host(url), read_host()
+
+    assert serving(url) == {pid}
+    assert serving(f"http://192.0.2.1:{port}/v1") == frozenset()
+    assert after.own_cpu_s - before.own_cpu_s > alone_after.own_cpu_s - alone.own_cpu_s
 
 
 def test_the_host_counts_upwards() -> None:

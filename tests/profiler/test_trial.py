@@ -102,6 +102,50 @@ def test_two_parts_are_two_columns(ready: World) -> None:
     assert trial.boundary == "synthetic gpu + synthetic cpu"
 
 
+def test_a_platform_alone_gives_the_trial_its_joules(ready: World) -> None:
+    """Where a plug is the only meter its joules are the trial's, and its boundary theirs."""
+    ready.meter.shares = {"platform": 1.0}
+
+    trial = measured(open_window(ready.bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+
+    assert trial.energy_j("platform") == trial.measured_energy_j == pytest.approx(300.0)
+    assert (trial.boundary, trial.energy_method) == ("synthetic platform", "platform counter, gross")
+    assert set(trial.reasons) == {"no_gpu_meter", "no_cpu_meter"}
+
+
+def test_memory_and_platform_stand_beside_the_sum(ready: World) -> None:
+    """A platform holds the parts, so nothing is counted twice; memory has its own column on every machine."""
+    ready.meter.shares = {"gpu": 0.5, "cpu": 0.2, "memory": 0.1, "platform": 1.0}
+
+    trial = measured(open_window(ready.bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+
+    assert (trial.memory_energy_j, trial.platform_energy_j) == pytest.approx((30.0, 300.0))
+    assert trial.measured_energy_j == pytest.approx(210.0)
+    assert trial.boundary == "synthetic gpu + synthetic cpu"
+
+
+def test_a_platform_that_cannot_answer_gives_its_reason(ready: World) -> None:
+    """A part that has a meter and no joules says why, beside the others' joules."""
+    ready.meter.shares = {"platform": 1.0}
+    ready.meter.close()
+
+    trial = measured(open_window(ready.bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+
+    assert trial.measured_energy_j is None
+    assert "platform_source_failed" in trial.reasons
+    assert set(trial.reasons) <= set(REASONS)
+
+
+def test_a_sensor_of_unknown_accuracy_is_none(ready: World) -> None:
+    """Joules stay what they are where nobody states their sensor's accuracy; an uncertainty of 0 would be a claim."""
+    ready.meter.sensor = replace(ready.meter.sensor, tolerance=None)
+
+    trial = measured(open_window(ready.bench, SHORT, window_s=1.0, serial=0), SYSTEM, place(SHORT))
+
+    assert trial.gpu_energy_j == pytest.approx(300.0)
+    assert trial.sensor_uncertainty is None
+
+
 def test_idle_time_inside_the_window_is_flagged(ready: World) -> None:
     """An engine without a query for more than a twentieth of the window is said to have idled; the joules stay."""
     window = open_window(ready.bench, SHORT, window_s=5.0, serial=0)

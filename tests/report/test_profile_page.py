@@ -30,9 +30,10 @@ def changed(profile: Profile, **changes: object) -> Profile:
         ({"cpu_energy_j": None}, "gpu"),
         ({"gpu_energy_j": None}, "cpu"),
         ({"gpu_energy_j": None, "cpu_energy_j": None}, "gpu"),
+        ({"gpu_energy_j": None, "cpu_energy_j": None, "platform_energy_j": 9.0}, "platform"),
     ],
 )
-def test_the_widest_measured_boundary_is_drawn(small: Profile, missing: dict[str, None], channel: str) -> None:
+def test_the_widest_measured_boundary_is_drawn(small: Profile, missing: dict[str, float | None], channel: str) -> None:
     """Both parts where both were measured, else the one; without any meter the panels say so."""
     assert best_channel(changed(small, **missing)) == channel
 
@@ -72,6 +73,8 @@ def test_the_knee_lies_where_the_floor_ends(small: Profile) -> None:
 
 def test_every_section_is_there(small: Profile) -> None:
     """What was measured, the figures, and every cell."""
-    titles = [section.title for section in profile_sections(small, None, {"gpu0": [(0.0, 60.0), (1.0, 300.0)]})]
+    pictures = profile_pictures(small, None, {"gpu0": [(0.0, 60.0), (1.0, 300.0)]})
+
+    titles = [section.title for section in profile_sections(small, pictures)]
 
     assert titles == ["What was measured", "Figures", "Every cell"]

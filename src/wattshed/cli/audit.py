@@ -16,16 +16,27 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed audit[/]  ·  [bold]wattshed audit --out out/[/] (draws the page)  ·  "
-    "[bold]wattshed audit --workload my_pairs.csv --json[/]"
+    "[bold]wattshed audit --workload my_pairs.csv --json[/]  ·  [bold]wattshed audit --fleet fleet.yaml[/]"
 )
 
 
 def command(
     workload: Annotated[str, typer.Option(help="Real (input, output) pairs to audit on.")] = "bundled:alpaca",
+    fleet: Annotated[
+        Path | None, typer.Option(readable=False, help="Audit the paper's rules on these machines (YAML) instead.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write audit.html and its figures here.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Audit the paper's saving: undo its faults one by one, then evaluate every policy on real query pairs."""
+    """Audit the paper's saving: undo its faults one by one, then evaluate every policy on real query pairs.
+
+    With --fleet: what the paper's rules save on other machines, and where the line between them runs.
+    """
+    if fleet is not None:
+        from wattshed.cli.audit_fleet import run
+
+        run(fleet, workload, out, as_json=json_)
+        return
     from wattshed.datasets.profiles import read_profile
     from wattshed.datasets.workloads import read_workload
     from wattshed.planner.audit import audit

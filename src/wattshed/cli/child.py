@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -28,12 +28,13 @@ def preflight(command: Sequence[str]) -> None:
         raise UsageError(f"{command[0]}: no such command; give a program on the PATH, or its path, after --")
 
 
-def run(command: Sequence[str], *, quiet: bool = False) -> int:
-    """The exit code of a command, run to its end; `quiet` sends its stdout to stderr."""
+def run(command: Sequence[str], *, quiet: bool = False, started: Callable[[int], None] = lambda _: None) -> int:
+    """The exit code of a command, run to its end; `started` is told its pid, `quiet` sends its stdout to stderr."""
     try:
         child = subprocess.Popen(command, stdout=sys.stderr.fileno() if quiet else None)  # noqa: S603 - the user's own
     except OSError as error:
         raise UsageError(f"{command[0]}: cannot be run ({error.strerror}); check that it is a program") from error
+    started(child.pid)
     with _forwarding(child):
         exit_code = child.wait()
     return KILLED - exit_code if exit_code < 0 else exit_code

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed fit bundled:wilkins2024[/]  ·  "
-    "[bold]wattshed fit bundled:wilkins2024 --predictor regression --out thesis.json[/]  ·  "
+    "[bold]wattshed fit bundled:wilkins2024 --kind regression --out thesis.json[/]  ·  "
     "[bold]wattshed fit my-profile --channel gpu --json[/]"
 )
 
@@ -33,7 +33,7 @@ def command(
             metavar="PROFILE", help="Profile to fit: a directory, or bundled:NAME.", autocompletion=bundled_profiles
         ),
     ],
-    predictor: Annotated[PredictorKind, typer.Option(help="Form of E(m, n) and R(m, n).")] = "prefix",
+    kind: Annotated[PredictorKind, typer.Option(help="Form of E(m, n) and R(m, n).")] = "prefix",
     channel: Annotated[Channel, typer.Option(help="Whose joules to predict.")] = "total",
     out: Annotated[Path, typer.Option(help="Predictor file to write.")] = Path("predictor.json"),
     json_: JsonFlag = False,
@@ -46,7 +46,7 @@ def command(
     if os.path.exists(out) and not is_predictor_file(out):  # noqa: PTH110  False, no OSError, for an impossible place
         raise UsageError(f"{out} exists and is not a predictor file; give another place with --out")
     trials = read_profile(profile)
-    fitted = fit(trials, kind=predictor, channel=channel)
+    fitted = fit(trials, kind=kind, channel=channel)
     if not fitted.predictors:
         reasons = "; ".join(f"{system}, {model}: {reason}" for (system, model), reason in fitted.skipped.items())
         raise InputError(
@@ -89,15 +89,20 @@ def _errors(one: "Check") -> dict[str, object]:
 
 def _show(console: "Console", fitted: "Fitted", checks: "Mapping[Pair, Sequence[Check]]", out: Path) -> None:
     title = f"{fitted.kind} predictors of {fitted.profile}, {fitted.channel} energy: errors in per cent"
-    errors_of = table(title, "system and model", "quantity", "fit", "held out", "worst", "covered", "unseen", names=2)
+    headers = ("fit", "held out", "host-bound", "others", "worst", "covered", "unseen")
+    errors_of = table(title, "system and model", "quantity", *headers, names=2)
     for pair, of_pair in checks.items():
         for name, one in zip(pair, of_pair, strict=True):  # two names beside two quantities
-            errors = (one.fit_mape, one.held_out_mape, one.held_out_max_error, one.coverage, one.unseen_mape)
+            held_out = (one.held_out_mape, one.host_bound_mape, one.other_mape, one.held_out_max_error, one.coverage)
+            errors = (one.fit_mape, *held_out, one.unseen_mape)
             errors_of.add_row(
                 name, one.quantity, *(_percentage(error) for error in errors), end_section=name == pair[1]
             )
     console.print(errors_of)
-    console.print("held out: cells left out of the fit with their token count or concurrency, and the worst of them;")
+    console.print(
+        "held out: cells left out of the fit with their token count or concurrency, those that the host paced,"
+    )
+    console.print("the others, and the worst of them all;")
     console.print("covered: share of them in the 95 % interval; unseen: (input, output) pairs that no fit has seen.")
     for (system, model), reason in fitted.skipped.items():
         console.print(f"skipped {system}, {model}: {reason}", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wattshed import __version__
-from wattshed.cli import audit, demo, fit, measure, meters, plan, predict, profile, report, reproduce, validate
+from wattshed.cli import audit, demo, fit, measure, meters, plan, predict, profile, publish, report, reproduce, validate
 from wattshed.cli.frame import guarded
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def root(
     """Place each LLM query on the machine where it costs least energy."""
 
 
-for verb in (demo, meters, measure, profile, validate, fit, predict, plan, report, reproduce, audit):
+for verb in (demo, meters, measure, profile, publish, validate, fit, predict, plan, report, reproduce, audit):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
 
 

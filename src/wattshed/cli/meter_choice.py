@@ -2,13 +2,14 @@
 
     nvml  nvml:0  nvml:0+2  nvml:UUID      all boards, or those by index or UUID
     rapl  pmu  amduprof                    processor packages, by one road or another
+    rapl:SYSFS  pmu:SYSFS                  the same from where the host's sysfs is mounted, such as rapl:/host/sys
     apple  powermetrics  powermetrics:PIPE
     scrape:URL#metric=NAME&unit=mJ&part=gpu&boundary=WORDS&LABEL=VALUE
 
 Without names, one of each line of alternatives: the first that this machine has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast, get_args
 from urllib.parse import parse_qsl, urldefrag
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 ALTERNATIVES: Final = (("nvml",), ("rapl", "pmu", "amduprof"), ("apple", "powermetrics"))
 """Kinds in order of preference; those of one line count the same joules, so only one of them is taken unasked."""
 
-CHOOSY: Final = ("nvml", "powermetrics", "scrape")
+CHOOSY: Final = ("nvml", "rapl", "pmu", "powermetrics", "scrape")
 """Kinds that take something after a colon."""
+
+SYSFS: Final = Path("/sys")
+"""Where Linux mounts sysfs; a Mac has none, and then its meters are not found."""
 
 KINDS: Final = tuple(kind for line in ALTERNATIVES for kind in line)
 """Kinds that can be looked for without being told where."""
@@ -34,14 +38,15 @@ def named(meters: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in meters.split(",") if name.strip())
 
 
-def open_meters(names: Sequence[str] = ()) -> "tuple[Meter | Absent, ...]":
+def open_meters(names: Sequence[str] = (), ours: Collection[int] | None = None) -> "tuple[Meter | Absent, ...]":
     """Every meter named, there or absent; without names the first that is there of each line of alternatives.
 
-    Where nothing of a line is there, all of it is absent. `UsageError` for a name that is no meter's.
+    Where nothing of a line is there, all of it is absent. A meter that tells processes apart has channels for the trees
+    of `ours`, which may grow while it runs. `UsageError` for a name that is no meter's.
     """
     if names:
-        return tuple(_found(name) for name in names)
-    return tuple(meter for line in ALTERNATIVES for meter in _first(line))
+        return tuple(_found(name, ours) for name in names)
+    return tuple(meter for line in ALTERNATIVES for meter in _first(line, ours))
 
 
 def present(opened: "Sequence[Meter | Absent]", *, all_of_them: bool) -> "tuple[Meter, ...]":
@@ -57,64 +62,72 @@ def present(opened: "Sequence[Meter | Absent]", *, all_of_them: bool) -> "tuple[
     raise MissingError("no meter: " + " | ".join(f"{meter.name} ({meter.reason}): {meter.remedy}" for meter in absent))
 
 
-def _first(line: Sequence[str]) -> "list[Meter | Absent]":
+def _first(line: Sequence[str], ours: Collection[int] | None) -> "list[Meter | Absent]":
     from wattshed.meters.meter import Absent
 
     absent: list[Meter | Absent] = []
     for kind in line:
-        meter = _found(kind)
+        meter = _found(kind, ours)
         if not isinstance(meter, Absent):
             return [meter]
         absent.append(meter)
     return absent
 
 
-def _found(name: str) -> "Meter | Absent":
+def _found(name: str, ours: Collection[int] | None) -> "Meter | Absent":
     kind, _, what = name.partition(":")
     if kind not in FACTORIES:
         raise UsageError(f"--meters: there is no meter {kind!r}; choose among {', '.join(FACTORIES)}")
     if what and kind not in CHOOSY:
         raise UsageError(f"--meters: {kind} takes nothing after a colon, got {name!r}; write {kind}")
-    return FACTORIES[kind](what)
+    return FACTORIES[kind](what, ours)
 
 
-def _nvml(which: str) -> "Meter | Absent":
+def _nvml(which: str, _: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import nvml
 
     return nvml.find(which.split("+") if which else ())
 
 
-def _rapl(_: str) -> "Meter | Absent":
+def _rapl(sysfs: str, _: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import rapl
 
-    return rapl.find()
+    return rapl.find(root=_mounted("rapl", sysfs) / "class" / "powercap")
 
 
-def _pmu(_: str) -> "Meter | Absent":
+def _pmu(sysfs: str, _: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import pmu
 
-    return pmu.find()
+    root = _mounted("pmu", sysfs)
+    return pmu.find(root=root / "bus" / "event_source" / "devices", cpus=root / "devices" / "system" / "cpu")
 
 
-def _amduprof(_: str) -> "Meter | Absent":
+def _mounted(kind: str, sysfs: str) -> Path:
+    """Where sysfs is; `UsageError` where nothing is mounted there."""
+    if sysfs and not Path(sysfs).is_dir():
+        raise UsageError(f"--meters: {kind} takes the folder that sysfs is mounted on, and there is no {sysfs!r}")
+    return Path(sysfs) if sysfs else SYSFS
+
+
+def _amduprof(_: str, ours: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import amd
 
-    return amd.find()
+    return amd.find(pids=ours)
 
 
-def _apple(_: str) -> "Meter | Absent":
+def _apple(_: str, __: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import apple
 
     return apple.find()
 
 
-def _powermetrics(pipe: str) -> "Meter | Absent":
+def _powermetrics(pipe: str, ours: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import powermetrics
 
-    return powermetrics.find(pipe=Path(pipe) if pipe else None)
+    return powermetrics.find(pids=ours, pipe=Path(pipe) if pipe else None)
 
 
-def _scrape(page: str) -> "Meter | Absent":
+def _scrape(page: str, _: Collection[int] | None) -> "Meter | Absent":
     from wattshed.meters import scrape
 
     return scrape.find(_target(page))
@@ -136,7 +149,7 @@ def _target(page: str) -> "Target":
     return Target(url, metric, cast("Unit", unit), channel, keys)
 
 
-FACTORIES: Final[Mapping[str, Callable[[str], "Meter | Absent"]]] = {
+FACTORIES: Final[Mapping[str, Callable[[str, Collection[int] | None], "Meter | Absent"]]] = {
     "nvml": _nvml,
     "rapl": _rapl,
     "pmu": _pmu,
@@ -145,4 +158,4 @@ FACTORIES: Final[Mapping[str, Callable[[str], "Meter | Absent"]]] = {
     "powermetrics": _powermetrics,
     "scrape": _scrape,
 }
-"""What opens each kind; it is given what stands after the colon."""
+"""What opens each kind; it is given what stands after the colon, and the processes to tell apart."""

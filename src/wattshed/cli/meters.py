@@ -24,7 +24,8 @@ MetersFlag = Annotated[
     typer.Option(
         "--meters",
         metavar="NAMES",
-        help="Meters, separated by commas: nvml, nvml:0+2, rapl, pmu, amduprof, apple, powermetrics, scrape:URL#...",
+        help="Meters, separated by commas: nvml, nvml:0+2, rapl, rapl:SYSFS, pmu, amduprof, apple, powermetrics, "
+        "scrape:URL#...",
     ),
 ]
 
@@ -90,12 +91,12 @@ def _costs(certificate: "Certificate") -> str:
 
 def _lines(channel: "ChannelCertificate") -> list[str]:
     """What one channel can do, a sentence a line."""
-    period_s, uncertainty = channel.update_period_s, channel.channel.sensor_uncertainty
+    period_s = channel.update_period_s
     lines = [
         f"method: {channel.method}" + (f", inside {channel.channel.inside}" if channel.channel.inside else ""),
         "update period: " + ("not seen" if period_s is None else f"{period_s / S_PER_MS:.1f} ms"),
         "smallest step: " + _step(channel),
-        "sensor: " + (f"standard uncertainty {percent(uncertainty):.1f} %" if uncertainty else "uncertainty not known"),
+        "sensor: " + _accuracy(channel.channel.sensor_uncertainty),
     ]
     if channel.counter_to_integral is not None:
         verdict = "agree" if channel.consistent else "DISAGREE by more than 5 %"
@@ -104,9 +105,17 @@ def _lines(channel: "ChannelCertificate") -> list[str]:
         half_width_w = channel.idle.half_width_w
         interval = "" if half_width_w is None else f" ± {half_width_w:.2f} W (95 %)"
         lines.append(f"power at rest: {channel.idle.power_w:.2f} W{interval}")
+    if channel.settled is False and channel.idle is not None:
+        lines.append(f"NOT SETTLED: it changed by {channel.idle.drift_w:+.2f} W meanwhile; let the machine rest longer")
     if channel.reason is not None:
         lines.append(f"no joules: {channel.reason}")
     return lines
+
+
+def _accuracy(sensor_uncertainty: float | None) -> str:
+    if sensor_uncertainty is None:
+        return "uncertainty not known"
+    return f"standard uncertainty {percent(sensor_uncertainty):.1f} %"
 
 
 def _step(channel: "ChannelCertificate") -> str:

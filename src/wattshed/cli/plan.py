@@ -53,8 +53,7 @@ def command(
 
     Prints the plan of least cost U = lambda E + (1 - lambda) R, and its saving against every system alone.
     """
-    from wattshed.datasets.fleets import read_fleet, resolve
-    from wattshed.datasets.profiles import read_profile
+    from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
     from wattshed.datasets.workloads import read_workload
     from wattshed.planner.planning import evaluator_of, fit_fleet, plan
 
@@ -69,7 +68,7 @@ def command(
             output_tokens=output_tokens,
             skip_bad=skip_bad,
         )
-        profile = read_profile(wanted.profile)
+        profile = read_fleet_profile(wanted)
         wanted = resolve(wanted, profile)
         evaluator = evaluator_of(wanted, profile, fit_fleet(wanted, profile), queries.result())
     planning = plan(evaluator, objective)

@@ -103,9 +103,10 @@ def _source(
     if profile is None or predictor is not None:
         raise UsageError("give either --profile or --predictor")
     from wattshed.datasets.profiles import read_profile
+    from wattshed.domain.joining import told_apart
     from wattshed.predictors.fit import fit, training_trials
 
-    trials = read_profile(profile)
+    trials = told_apart(read_profile(profile))
     pair = resolve(training_trials(trials), *named)
     fitted = fit(trials, kind=kind or "prefix", channel=channel or "total", only={pair})
     return _Source(fitted, pair, trials.limits_of(*pair))

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,10 +120,17 @@ def build(choice: EngineChoice) -> Rig:
     if choice.kind == "synthetic":
         return _synthetic(choice, host)
     found, why = _meters(choice.meters)
-    engine = _transformers(choice, host) if choice.kind == "transformers" else _openai(choice, host)
-    bench = Bench(engine, _together(found), time.monotonic, time.sleep, read_host)
+    engine = engine_of(choice, host)
+    bench = Bench(engine, _together(found), time.monotonic, time.sleep, partial(read_host, choice.url))
     channels = ", ".join(sorted(channel.name for meter in found for channel in meter.channels))
     return Rig(bench, found, host, choice.settings | {"channels": channels}, why)  # so a campaign has one boundary
+
+
+def engine_of(choice: EngineChoice, host: str) -> "Engine":
+    """The engine that the flags describe, not loaded yet; `host` is the label of its machine."""
+    if choice.kind == "synthetic":
+        return _synthetic(choice, host).bench.engine
+    return _transformers(choice, host) if choice.kind == "transformers" else _openai(choice, host)
 
 
 def own_label() -> str:

@@ -1,5 +1,6 @@
-"""What the flags of `wattshed profile` mean: lists of tokens, designs and stopping rules."""
+"""What the flags of `wattshed profile` mean: lists of tokens, designs, stopping rules and seconds."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,3 +46,13 @@ def stopping_of(rule: str, trials: int | None) -> "Stopping":
     if trials is not None:
         return Fixed(trials)
     return Paper() if rule == "paper" else Relative()
+
+
+def check_seconds(**flags: float) -> None:
+    """`UsageError` for seconds without end, or that are no number: nobody waits for them, and no journal holds them."""
+    for name, asked_s in flags.items():
+        if not math.isfinite(asked_s):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} wants a number of seconds that comes to an end, got {asked_s:g}; give one like 60"
+            )

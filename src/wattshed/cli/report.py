@@ -24,23 +24,27 @@ def command(
     out: Annotated[Path, typer.Option(help="Write report.html and its figures here.")] = Path("report"),
     json_: JsonFlag = False,
 ) -> None:
-    """Draw Figures 1 and 2 for a profile, the split at the first token, batches and the power trace."""
+    """Draw Figures 1 and 2 for a profile, the split at the first token, what one change does, and the power trace.
+
+    One change: a KV cache, requests in flight, or kernels replayed from a graph, where the profile has both sides.
+    """
     from wattshed.datasets.profiles import read_profile
     from wattshed.report.page import page, write_page, write_pictures
     from wattshed.report.profile_page import profile_pictures, profile_sections
 
     new = read_profile(profile)
     known = None if beside in ("none", profile) else read_profile(beside)
-    trace = _trace(profile)
-    files = write_pictures(out, profile_pictures(new, known, trace))
+    trace = power_trace(profile)
+    pictures = profile_pictures(new, known, trace)
+    files = write_pictures(out, pictures)
     lead = f"{len(new.measurements):,} trials of {len(new.systems)} systems, as measured."
-    files.append(write_page(out / "report.html", page(new.name, lead, profile_sections(new, known, trace))))
+    files.append(write_page(out / "report.html", page(new.name, lead, profile_sections(new, pictures))))
     document = {"profile": new.name, "trials": len(new.measurements), "files": [str(file) for file in files]}
     emit(document, as_json=json_, show=lambda console: console.print("\n".join(f"wrote {file}" for file in files)))
 
 
-def _trace(profile: str) -> "Trace":
-    """Power samples by channel; none where the profile holds no samples."""
+def power_trace(profile: str) -> "Trace":
+    """Power samples by channel, sessions laid end to end, since each has its own clock; none where there are none."""
     import polars as pl
 
     from wattshed.datasets.profiles import profile_directory
@@ -48,5 +52,9 @@ def _trace(profile: str) -> "Trace":
     path = profile_directory(profile) / "samples.parquet"
     if not path.exists():
         return {}
-    frame = pl.read_parquet(path, columns=["channel", "at_s", "power_w"]).drop_nulls().sort("at_s")
+    frame = pl.read_parquet(path, columns=["session", "channel", "at_s", "power_w"]).drop_nulls()
+    sessions = frame.group_by("session").agg(start_s=pl.min("at_s"), stop_s=pl.max("at_s")).sort("session")
+    length_s = pl.col("stop_s") - pl.col("start_s")
+    later_s = sessions.select("session", (length_s.cum_sum() - length_s - pl.col("start_s")).alias("later_s"))
+    frame = frame.join(later_s, on="session").with_columns(pl.col("at_s") + pl.col("later_s")).sort("at_s")
     return {str(channel): part.select("at_s", "power_w").rows() for (channel,), part in frame.group_by("channel")}

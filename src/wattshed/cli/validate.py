@@ -111,23 +111,24 @@ def _points(source: str) -> tuple[str, list["Defect"]]:
     from wattshed.datasets.defects import Defect
     from wattshed.datasets.profiles import profile_directory, read_manifest
 
-    if read_manifest(source).campaign is None:
+    campaigns = len(read_manifest(source).campaigns)
+    if not campaigns:
         return "", []
     from wattshed.profiler.checklist import check_bundle, counts
 
     verdicts = check_bundle(profile_directory(source))
     tally = ", ".join(f"{number} points {status}" for status, number in sorted(counts(verdicts).items(), reverse=True))
-    return f", {tally}", [Defect(source, str(verdict)) for verdict in verdicts if verdict.status == "failed"]
+    several = f" in {_count(campaigns, 'campaign')}" if campaigns > 1 else ""
+    return f"{several}, {tally}", [Defect(source, str(verdict)) for verdict in verdicts if verdict.status == "failed"]
 
 
 def _fleet(source: str) -> tuple[str, list["Defect"]]:
-    from wattshed.datasets.fleets import parse_fleet, resolve
-    from wattshed.datasets.profiles import read_profile
+    from wattshed.datasets.fleets import parse_fleet, read_fleet_profile, resolve
 
     fleet, found = parse_fleet(Path(source))
     if fleet is None:
         return _count(len(found), "defect"), found
-    profile = read_profile(fleet.profile)
+    profile = read_fleet_profile(fleet)
     try:
         fleet = resolve(fleet, profile)
     except InputError as error:
@@ -135,7 +136,7 @@ def _fleet(source: str) -> tuple[str, list["Defect"]]:
     found = list(_unserving(fleet, profile, source))
     if found:
         return _count(len(found), "defect"), found
-    return f"{', '.join(fleet.names)} for {fleet.model}, as measured in {fleet.profile}", []
+    return f"{', '.join(fleet.names)} for {fleet.model}, as measured in {' and '.join(fleet.profiles)}", []
 
 
 def _unserving(fleet: "Fleet", profile: "Profile", source: str) -> Iterator["Defect"]:

@@ -12,6 +12,10 @@ systems:
     host_power_w: 40                   # default: 0; power that the meters did not see
   - system: M1-Pro
     max_output_tokens: 256             # default: what the profile says; likewise max_input_tokens, max_total_tokens
+  - system: H100 80GB (eager, no cache)
+    profile: profiles/h100             # default: the fleet's; where this one was measured
+
+Where systems were measured in several profiles, random weights of a published architecture count as its model.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,8 +27,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wattshed.datasets.defects import Defect, advice, model_defects, quoted, refuse, shortened
-from wattshed.datasets.profiles import PREFIX
+from wattshed.datasets.profiles import PREFIX, read_profile
 from wattshed.domain.choices import Channel, PredictorKind
+from wattshed.domain.joining import joined, told_apart, work_of
 from wattshed.domain.measurement import Profile
 from wattshed.domain.system import Fleet, Limits, Pool
 from wattshed.errors import InputError
@@ -45,6 +50,7 @@ class _Part(BaseModel):
 class _Entry(_Part):
     system: _Name
     name: _Name | None = None
+    profile: _Path | None = None
     count: int = Field(default=1, ge=1, le=_MOST_REPLICAS)
     host_power_w: float = Field(default=0.0, ge=0, le=_MOST_HOST_POWER_W)
     max_input_tokens: int | None = Field(default=None, ge=1)
@@ -77,14 +83,18 @@ def parse_fleet(path: Path) -> tuple[Fleet | None, list[Defect]]:
         return None, model_defects(error, _Document, str(path))
     except InputError as error:
         return None, [Defect(str(path), error.problem, error.row, error.field, error.fix)]
-    pools = tuple(_pool(entry) for entry in document.systems)
+    pools = tuple(_pool(entry, path) for entry in document.systems)
     found = list(_namesakes(pools, str(path)))
     if found:
         return None, found
-    bundled = document.profile.startswith(PREFIX)
-    profile = document.profile if bundled else str(path.parent / document.profile)
-    name = document.name or path.stem
+    profile, name = _placed(document.profile, path), document.name or path.stem
     return Fleet(name, profile, document.model, pools, document.predictor, document.channel, str(path)), []
+
+
+def read_fleet_profile(fleet: Fleet) -> Profile:
+    """What the fleet's systems were measured in, as one profile: see `joined` where there are several."""
+    profiles = [read_profile(source) for source in fleet.profiles]
+    return told_apart(profiles[0]) if len(profiles) == 1 else joined(" + ".join(fleet.profiles), profiles)
 
 
 def resolve(fleet: Fleet, profile: Profile) -> Fleet:
@@ -93,7 +103,9 @@ def resolve(fleet: Fleet, profile: Profile) -> Fleet:
     Raises `InputError` for a system or model that the profile did not measure, with the closest that it did.
     """
     pairs = {(system.name, system.model) for system in profile.systems}
-    model = _measured(fleet.model, {model for _, model in pairs}, "model", fleet)
+    models = {model for _, model in pairs}
+    work = work_of(fleet.model)
+    model = _measured(work if work in models else fleet.model, models, "model", fleet)
     systems = {system for system, _ in pairs}
     pools = []
     for position, pool in enumerate(fleet.pools):
@@ -112,16 +124,22 @@ def resolve(fleet: Fleet, profile: Profile) -> Fleet:
 def _measured(name: str, known: Iterable[str], field: str, fleet: Fleet) -> str:
     spelt = {candidate.casefold(): candidate for candidate in sorted(known)}
     if name.casefold() not in spelt:
-        problem = f"{name!r} is not in profile {fleet.profile}"
+        problem = f"{name!r} is not in profile {' or '.join(fleet.profiles)}"
         raise InputError(problem, path=fleet.file or fleet.name, field=field, fix=advice(name, spelt.values()))
     return spelt[name.casefold()]
 
 
-def _pool(entry: _Entry) -> Pool:
+def _placed(profile: str, path: Path) -> str:
+    """Where a profile lies that the fleet file at `path` names."""
+    return profile if profile.startswith(PREFIX) else str(path.parent / profile)
+
+
+def _pool(entry: _Entry, path: Path) -> Pool:
     limits = Limits(entry.max_input_tokens, entry.max_output_tokens, entry.max_total_tokens)
     if limits != Limits():
         limits = replace(limits, reason="set in the fleet file")
-    return Pool(entry.name or entry.system, entry.system, entry.count, entry.host_power_w, limits)
+    profile = None if entry.profile is None else _placed(entry.profile, path)
+    return Pool(entry.name or entry.system, entry.system, entry.count, entry.host_power_w, limits, profile)
 
 
 def _namesakes(pools: Iterable[Pool], path: str) -> Iterator[Defect]:

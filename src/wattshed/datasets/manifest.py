@@ -1,15 +1,17 @@
 """The manifest of a profile: where its trials come from, what is wrong with them, and what its systems cannot do.
 
 It lies beside the trials as `manifest.json`. Numbers without a source are hearsay, so the source is not optional. A
-profile that the profiler made is a *bundle*: its manifest also says how the campaign was run.
+profile that the profiler made is a *bundle*: its manifest also says how the campaign was run. Several bundles may be
+published as one profile: its manifest keeps the record of each.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from wattshed.datasets.defects import Defect, advice, model_defects, quoted
 from wattshed.domain.energy import Part
@@ -61,7 +63,13 @@ class ChannelRecord(_Part):
     part: Part
     boundary: str
     inside: str | None = None
-    sensor_uncertainty: float = 0.0
+    sensor_uncertainty: float | None = None
+
+    @field_validator("sensor_uncertainty")
+    @classmethod
+    def _zero_is_unknown(cls, value: float | None) -> float | None:
+        """Earlier bundles wrote 0 for "not known", and no sensor is exact."""
+        return value or None
 
 
 class MeterRecord(_Part):
@@ -73,7 +81,10 @@ class MeterRecord(_Part):
 
 
 class IdleRecord(_Part):
-    """Power at idle with the model loaded, part by part, as one session of a campaign began or ended."""
+    """Power at idle with the model loaded, part by part, as one session of a campaign began or ended.
+
+    `session` counts the sessions of this campaign alone, from 0.
+    """
 
     session: int
     when: Literal["before", "after"]
@@ -94,7 +105,8 @@ class SessionRecord(_Part):
 class CellRecord(_Part):
     """A finished cell: means over its trials with the half-widths of their 95 % t-intervals.
 
-    `combined_half_width_j` holds the sensor's uncertainty too. `visits` counts how often the cell was gone to.
+    `combined_half_width_j` holds the sensor's uncertainty too, and is `None` where that is not known. `visits` counts
+    how often the cell was gone to.
     """
 
     host: str | None
@@ -129,8 +141,12 @@ class FailureRecord(_Part):
 
 
 class CampaignRecord(_Part):
-    """How a bundle was measured: `settings` repeat it, `files` are SHA-256 sums of what lies beside the manifest."""
+    """How a bundle was measured: `settings` repeat it, `files` are SHA-256 sums of what lay beside its manifest.
 
+    Published with others it stays as it was, but for `name`, which tells it from them.
+    """
+
+    name: str
     settings: dict[str, JsonValue]
     settings_sha256: str
     ended: str
@@ -141,8 +157,22 @@ class CampaignRecord(_Part):
     files: dict[str, str]
 
 
+class PublicationRecord(_Part):
+    """How bundles became one profile: power samples are means over `samples_every_s`, as `samples_rule` says in words.
+
+    `files` are SHA-256 sums of what lies beside the manifest; those of the raw bundles stand in their records.
+    """
+
+    samples_every_s: float = Field(gt=0)
+    samples_rule: str
+    files: dict[str, str]
+
+
 class Manifest(_Part):
-    """Everything about a profile that is not a trial."""
+    """Everything about a profile that is not a trial.
+
+    `campaigns` holds one record in a bundle, several in a profile published from bundles, and none otherwise.
+    """
 
     name: str = Field(min_length=1)
     title: str
@@ -157,12 +187,24 @@ class Manifest(_Part):
     unmeasured: tuple[UnmeasuredCell, ...] = ()
     validation_experiments: tuple[str, ...] = ()
     systems: tuple[Node, ...] = ()
-    campaign: CampaignRecord | None = None
+    campaigns: tuple[CampaignRecord, ...] = ()
+    publication: PublicationRecord | None = None
 
     def encoded(self) -> bytes:
-        """The manifest as the file holds it; without `campaign` where there was none."""
-        absent = {"campaign"} if self.campaign is None else None
+        """The manifest as the file holds it; without `campaigns` and `publication` where there were none."""
+        absent = {name for name in ("campaigns", "publication") if not getattr(self, name)}
         return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
+
+    @property
+    def campaign(self) -> CampaignRecord | None:
+        """The campaign of a bundle; `None` where there was none, or are several."""
+        return self.campaigns[0] if len(self.campaigns) == 1 else None
+
+    @property
+    def sessions(self) -> tuple[range, ...]:
+        """Numbers that the sessions of each campaign bear in trials and samples: they count on through all of them."""
+        ends = accumulate((len(campaign.sessions) for campaign in self.campaigns), initial=0)
+        return tuple(range(first, end) for first, end in pairwise(ends))
 
     @property
     def limits_by_system(self) -> dict[tuple[str, str], Limits]:
@@ -209,9 +251,17 @@ def parse_manifest(path: Path) -> tuple[Manifest | None, list[Defect]]:
         problem = f"is {quoted(version)}, and this Wattshed reads up to {SCHEMA_VERSION}"
         return None, [Defect(str(path), problem, field="schema_version", fix="run: pip install --upgrade wattshed")]
     try:
-        return Manifest.model_validate_json(text), []
+        return Manifest.model_validate_json(json.dumps(_with_campaigns(document))), []
     except ValidationError as error:
         return None, model_defects(error, Manifest, str(path))
+
+
+def _with_campaigns(document: object) -> object:
+    """The document as it is written now: bundles made before a profile could hold several had one `campaign`."""
+    if not isinstance(document, dict) or not isinstance(document.get("campaign"), dict):
+        return document
+    campaign = {"name": document.get("name")} | document["campaign"]
+    return {key: value for key, value in document.items() if key != "campaign"} | {"campaigns": [campaign]}
 
 
 def _limit_defects(limits: Iterable[Limit], models: Mapping[str, set[str]], path: str) -> Iterator[Defect]:

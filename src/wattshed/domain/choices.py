@@ -2,8 +2,8 @@
 
 from typing import Literal, get_args
 
-Channel = Literal["gpu", "cpu", "total"]
-"""Whose joules: the accelerator's, the processor's as the source billed them, or both together."""
+Channel = Literal["gpu", "cpu", "total", "platform"]
+"""Whose joules: the accelerator's, the processor's as the source billed them, both together, or the whole machine's."""
 
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 

@@ -1,5 +1,6 @@
 """What meters say: channels, and the joules of each over a window."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ class MeterChannel:
 
     `boundary` says in words whose joules it counts. `inside` names the channel that includes this one's joules (a core
     in its package, a package in its platform), so that nothing is added twice. `sensor_uncertainty` is the relative
-    standard uncertainty of the sensor, 0 where it is not known; a maker's +-a is a rectangle, a / sqrt(3)
+    standard uncertainty of the sensor, `None` where it is not known; a maker's +-a is a rectangle, a / sqrt(3)
     (JCGM 100:2008, 4.3.7).
     """
 
@@ -24,7 +25,7 @@ class MeterChannel:
     part: Part
     boundary: str
     inside: str | None = None
-    sensor_uncertainty: float = 0.0
+    sensor_uncertainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ class WindowEnergy:
         """Seconds between the two instants."""
         return self.stopped_at_s - self.started_at_s
 
+    @property
+    def billed(self) -> tuple[ChannelEnergy, ...]:
+        """The parts whose joules are added up: accelerator and processor, or the platform where neither has any."""
+        found = {part: self.part(part) for part in ("gpu", "cpu", "platform")}
+        known = {part: energy for part, energy in found.items() if energy is not None and energy.energy_j is not None}
+        platform = known.pop("platform", None)
+        return tuple(known.values()) or ((platform,) if platform else ())
+
     def part(self, part: Part) -> ChannelEnergy | None:
         """Joules of one part: its outermost channels added up; `None` where the window has no channel of it.
 
@@ -71,12 +80,24 @@ class WindowEnergy:
         missing = next((energy for energy in outer if energy.energy_j is None), None)
         if missing is not None:
             return missing
-        energy_j = sum(energy.energy_j or 0.0 for energy in outer)
-        variance = sum((e.channel.sensor_uncertainty * (e.energy_j or 0.0)) ** 2 for e in outer)
         together = MeterChannel(
             part,
             part,
             " + ".join(energy.channel.boundary for energy in outer),
-            sensor_uncertainty=variance**0.5 / energy_j if energy_j else 0.0,
+            sensor_uncertainty=sum_uncertainty(outer),
         )
-        return ChannelEnergy(together, energy_j, outer[0].method)
+        return ChannelEnergy(together, sum(energy.energy_j or 0.0 for energy in outer), outer[0].method)
+
+
+def sum_uncertainty(energies: Sequence[ChannelEnergy]) -> float | None:
+    """Relative standard uncertainty of the sum, the sensors being independent (JCGM 100:2008, 5.1.2).
+
+    `None` where one of the sensors is not known, or where there are no joules to be relative to.
+    """
+    energy_j = sum(energy.energy_j or 0.0 for energy in energies)
+    variance = 0.0
+    for energy in energies:
+        if energy.channel.sensor_uncertainty is None:
+            return None
+        variance += (energy.channel.sensor_uncertainty * (energy.energy_j or 0.0)) ** 2
+    return variance**0.5 / energy_j if energy_j else None

@@ -15,7 +15,8 @@ class Measurement:
     """One trial: a query of m input and n output tokens run once on one system.
 
     Column by column the same as the table in `domain/schema.py`, which gives unit and meaning of each; the fields of
-    `system` stand beside them as columns of their own. `None` is "not measured", and `reasons` says why.
+    `system` stand beside them as columns of their own. `None` is "not measured", and `reasons` says why; a
+    `sensor_uncertainty` of `None` beside joules says that a sensor behind them is of unknown accuracy.
     """
 
     system: System
@@ -42,6 +43,8 @@ class Measurement:
     started_at_s: float | None = None
     window_s: float | None = None
     window_queries: int | None = None
+    memory_energy_j: float | None = None
+    platform_energy_j: float | None = None
     cached_tokens: float | None = None
     host_cpu_s: float | None = None
     host_load: float | None = None
@@ -57,15 +60,21 @@ class Measurement:
             return self.gpu_energy_j
         if channel == "cpu":
             return self.cpu_energy_j
+        if channel == "platform":
+            return self.platform_energy_j
         if self.gpu_energy_j is None or self.cpu_energy_j is None:
             return None
         return self.gpu_energy_j + self.cpu_energy_j
 
     @property
     def measured_energy_j(self) -> float | None:
-        """Energy of the parts that were measured, added up; `None` where none was. Its parts are in `boundary`."""
+        """Energy of accelerator and processor, as far as measured, added up; of the platform where neither was.
+
+        `None` where none was. Whose joules they are is in `boundary`. Memory is in no sum, since not every machine
+        tells it apart and a sum with it would compare with none without.
+        """
         parts = [energy_j for energy_j in (self.gpu_energy_j, self.cpu_energy_j) if energy_j is not None]
-        return sum(parts) if parts else None
+        return sum(parts) if parts else self.platform_energy_j
 
     @property
     def query_runtime_s(self) -> float:

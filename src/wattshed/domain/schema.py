@@ -77,7 +77,13 @@ TRIAL: Final = (
     ),
     Column("package_energy_j", "number", "J", "energy of all processor packages, gross", least=0),
     Column("idle_power_w", "number", "W", "power at idle on the same boundary", least=0),
-    Column("sensor_uncertainty", "number", "1", "relative standard error of the sensor", least=0),
+    Column(
+        "sensor_uncertainty",
+        "number",
+        "1",
+        "relative standard uncertainty of the sensors; null where that of any is not known",
+        least=0,
+    ),
     Column("boundary", "text", "", "whose joules are counted", required=True),
     Column("logged_total_tokens", "integer", "tokens", "tokens the source divided by, where it recorded that", least=1),
     Column("energy_method", "text", "", "how the energies were obtained"),
@@ -91,8 +97,16 @@ WINDOW: Final = (
     Column("started_at_s", "number", "s", "start of the window on the monotonic clock of its session"),
     Column("window_s", "number", "s", "length of the window that the query was repeated in", least=0),
     Column("window_queries", "integer", "1", "queries answered in the window; energies are per query", least=1),
+    Column("memory_energy_j", "number", "J", "energy of the host's memory, gross; beside the other parts", least=0),
+    Column(
+        "platform_energy_j",
+        "number",
+        "J",
+        "energy of the whole machine by its own meter (a plug, a BMC, psys), gross; it holds parts, so is never added",
+        least=0,
+    ),
     Column("cached_tokens", "number", "tokens", "input tokens that a cache answered, mean of the window", least=0),
-    Column("host_cpu_s", "number", "s", "CPU seconds of the profiler and its children in the window", least=0),
+    Column("host_cpu_s", "number", "s", "CPU seconds of profiler, its children and a local server in it", least=0),
     Column("host_load", "number", "1", "busy cores of the host in the window, whoever kept them busy", least=0),
     Column("gpu_utilization", "number", "1", "share of the window in which the accelerators ran a kernel", least=0),
     Column("gpu_limit_share", "number", "1", "power of the accelerators against their limit", least=0),
@@ -157,6 +171,7 @@ METER_REASONS: Final = {
     "sampling_gap": "two readings lie too far apart inside the window",
     "counter_reset": "the counter started again from zero",
     "counter_frozen": "the counter did not move although time passed and work was done",
+    "window_too_short": "the counter did not move within a window that may be shorter than its update period",
     "wrap_ambiguous": "the counter may have wrapped more than once between two readings",
     "clock_step": "the clock of the source went backwards",
     "malformed": "what the source said could not be understood",
@@ -187,7 +202,7 @@ REASONS: Final = {
     "no_gpu_meter": "no accelerator energy was recorded",
 } | {
     channel_reason(part, reason): f"{name}: {meaning}"
-    for part, name in (("gpu", "accelerator"), ("cpu", "processor"))
+    for part, name in (("gpu", "accelerator"), ("cpu", "processor"), ("memory", "memory"), ("platform", "platform"))
     for reason, meaning in METER_REASONS.items()
     if reason != "no_meter"
 }

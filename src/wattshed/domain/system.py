@@ -75,7 +75,8 @@ class Pool:
     """`count` identical replicas of one measured system in a fleet.
 
     `host_power_w` is power that the profile's meters did not see (an unbilled host, say); it is charged for the seconds
-    a query keeps the system busy, and stated wherever a number includes it.
+    a query keeps the system busy, and stated wherever a number includes it. `profile` is where it was measured, if not
+    in the fleet's own.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Pool:
     count: int = 1
     host_power_w: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -93,7 +95,9 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The pools that may serve one model, measured in one profile; a system's *position* is its index in `pools`.
+    """The pools that may serve one model, measured in `profile` or one of their own.
+
+    A system's *position* is its index in `pools`.
 
     `file` is where it was read from, for messages only.
     """
@@ -117,6 +121,11 @@ class Fleet:
     def names(self) -> tuple[str, ...]:
         """Names of the S pools, in order of position."""
         return tuple(pool.name for pool in self.pools)
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles that its pools were measured in, each once."""
+        return tuple(dict.fromkeys(pool.profile or self.profile for pool in self.pools))
 
     def position(self, name: str) -> int:
         """Position of the pool called `name`; KeyError where there is none."""

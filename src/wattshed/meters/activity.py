@@ -5,12 +5,21 @@ process: `alpha` = its energy impact / the energy impact of all. Apple does not 
 share of CPU time stands beside it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Final
 
 TOLERANCE: Final = 0.05
 """How far the processes' sum and their printed total, or counter and power x time, may lie apart (METHOD.md, 4.8)."""
+
+
+ATTRIBUTED: Final = {
+    "ours-by-energy-impact": "energy impact",
+    "ours-by-cpu-time": "CPU time",
+    "our-cores": "cores that ran it",
+}
+"""How our processes' part of a channel was found, by the last word of the name of the channel that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +95,21 @@ class ActivityLog:
 
 
 class Ours:
-    """Processes to bill, by pid; a pid that comes back with another start is another process, and not ours."""
+    """Processes to bill, by pid, with everything that they start; a pid that comes back is another process.
 
-    def __init__(self, pids: Iterable[int]) -> None:
-        self._pids = frozenset(pids)
+    `roots` is looked up at each sample, so that a process may be added that starts after its meter. `descendants` tells
+    the pids below them; one that was seen stays ours when its parent ends. Identity is pid and start.
+    """
+
+    def __init__(
+        self, roots: Collection[int], descendants: Callable[[Collection[int]], Collection[int]] = frozenset
+    ) -> None:
+        self._roots, self._descendants = roots, descendants
+        self._seen: frozenset[int] = frozenset()
         self._started: dict[int, int] = {}
 
     def __contains__(self, task: Task) -> bool:
-        if task.pid not in self._pids:
+        if task.pid not in self._seen:
             return False
         return task.started is None or self._started.setdefault(task.pid, task.started) == task.started
 
@@ -103,6 +119,8 @@ class Ours:
         The denominator is the sum of the rows; where the printed total is more than 5 % away from it, rows are
         missing and there is no answer.
         """
+        roots = tuple(self._roots)
+        self._seen |= {*roots, *self._descendants(roots)}
         ours = [task for task in activity.tasks if task in self]
         total = activity.all_tasks
         return Share(
@@ -117,6 +135,17 @@ class Ours:
                 None if total is None else total.cpu_time_s,
             ),
         )
+
+
+def descendants(roots: Collection[int]) -> frozenset[int]:
+    """The pids of everything that some processes have started and that runs now; needs psutil."""
+    import psutil
+
+    found: set[int] = set()
+    for root in roots:
+        with suppress(psutil.Error):  # it has ended
+            found.update(child.pid for child in psutil.Process(root).children(recursive=True))
+    return frozenset(found)
 
 
 def _fraction(ours: list[float], everyone: list[float], printed: float | None) -> float | None:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +51,7 @@ class Split:
 
 def find(
     *,
-    pid: int | None = None,
+    pids: Collection[int] | None = None,
     executable: str = "AMDuProfCLI",
     interval_s: float = INTERVAL_S,
     cpus: Path = CPUS,
@@ -59,9 +59,10 @@ def find(
     now_s: Callable[[], float] = time.monotonic,
     local_now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
 ) -> Meter | Absent:
-    """A meter of the packages, with the cores of the process tree of `pid` apart, or why there is none.
+    """A meter of the packages, with the cores of the process trees of `pids` apart, or why there is none.
 
-    `local_now` is the wall clock by which AMDuProfCLI stamps its records.
+    `pids` may be empty, and grow while the meter runs. `local_now` is the wall clock by which AMDuProfCLI stamps its
+    records.
     """
     found = shutil.which(executable)
     if found is None:
@@ -70,7 +71,7 @@ def find(
     unavailable = _refusal(found)
     if unavailable is not None:
         return unavailable
-    residency = None if pid is None else Residency(pid, proc=proc, now_s=now_s)
+    residency = None if pids is None else Residency(pids, proc=proc, now_s=now_s)
     try:
         if residency is not None:
             residency.look()
@@ -161,7 +162,10 @@ class _Parser:
     def _active(self, at_s: float) -> frozenset[int] | None:
         """Numbers of the cores that ran us in the interval of a record; `None` where nobody looked."""
         interval_s = self._reader.interval_s or INTERVAL_S
-        ran = None if self._residency is None else self._residency.between(at_s - interval_s, at_s)
+        try:
+            ran = None if self._residency is None else self._residency.between(at_s - interval_s, at_s)
+        except MeterError:  # nobody knows who ran; the package's own joules are none the worse
+            ran = None
         if ran is None:
             return None
         ours = {self._topology.core_of[cpu] for cpu in ran}

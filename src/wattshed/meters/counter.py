@@ -7,12 +7,12 @@ counter on the spot, so a window between marks is the plain difference. What a d
     sampling_gap      two readings lie further apart than `max_gap_s`: whatever happened in between was not seen
     wrap_ambiguous    ... or so far apart that the counter may have wrapped more than once
     counter_reset     it fell, and no wrap explains that
-    counter_frozen    it did not move for longer than `quiet_s`, or not at all in a window: that is not 0 J
+    counter_frozen    it did not move for longer than `quiet_s`: that is not 0 J
+    window_too_short  it did not move in the window, which may lie between two updates: that is not 0 J either
 """
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +21,7 @@ from typing import Final
 from wattshed.domain.energy import ChannelEnergy, MeterChannel, WindowEnergy
 from wattshed.meters.meter import PowerSample, Reading, Source
 from wattshed.meters.sampler import Feed, Sampling
-from wattshed.meters.series import MOST_ROWS, Joules, Series, bracket
+from wattshed.meters.series import Joules, Series, Trace, bracket
 
 QUIET_S: Final = 1.0
 """Longest time that a counter may stand still: ten updates of the slowest, NVML's on an H100 (100 ms, measured)."""
@@ -60,7 +60,7 @@ def counted(
         inside_s = min(stop_s, at_s[here + 1]) - max(start_s, at_s[here])
         energy_j += step.energy_j * inside_s / step_s
     if energy_j == 0 and stop_s > start_s and quiet_s < math.inf:
-        return Joules(None, "counter_frozen")
+        return Joules(None, "window_too_short")
     return Joules(energy_j)
 
 
@@ -120,7 +120,7 @@ class CounterMeter:
         self._counters = tuple(channels)
         self._parse, self._trace = parse, trace
         self._series = {channel.name: Series(2) for channel in self.channels}
-        self._samples: deque[PowerSample] = deque(maxlen=MOST_ROWS)
+        self._samples = Trace()
         self.feed = Feed(source, self._take, sampling=self.sampling, now_s=now_s)
 
     def start(self) -> None:
@@ -137,11 +137,12 @@ class CounterMeter:
         self.feed.wait(lambda: self._closed(stop_s), after_s=stop_s)
         return WindowEnergy(start_s, stop_s, tuple(self._energy(one, start_s, stop_s) for one in self._counters))
 
-    def power_trace(self) -> tuple[PowerSample, ...]:
-        """Every power sample so far."""
+    def power_trace(self, since_s: float = -math.inf) -> tuple[PowerSample, ...]:
+        """Every power sample from an instant on."""
         if self._trace is not None:
-            return tuple(self._samples)
-        return tuple(sample for counter in self._counters for sample in self._mean_powers(counter))
+            return self._samples.since(since_s)
+        samples = (sample for counter in self._counters for sample in self._mean_powers(counter, since_s))
+        return tuple(sorted(samples, key=lambda sample: sample.at_s))
 
     @property
     def cpu_s(self) -> float:
@@ -159,6 +160,10 @@ class CounterMeter:
 
     def _take(self, reading: Reading) -> None:
         counters_j = self._parse(reading.raw)
+        samples = () if self._trace is None else self._trace(reading)
+        self._samples.extend(samples)
+        if samples and not counters_j:
+            return  # a glance: nobody asked for the counters
         for name, series in self._series.items():
             counter_j = counters_j.get(name)
             if counter_j is None:
@@ -167,8 +172,6 @@ class CounterMeter:
                 self.feed.fail(reading.at_s, "malformed", name)
             elif not series.append(reading.at_s, counter_j):
                 self.feed.fail(series.last_at_s or reading.at_s, "clock_step", name)
-        if self._trace is not None:
-            self._samples.extend(self._trace(reading))
 
     def _closed(self, stop_s: float) -> bool:
         lasts_s = [series.last_at_s for series in self._series.values()]
@@ -190,13 +193,14 @@ class CounterMeter:
         reason = answer.reason and self.feed.explain(answer.reason, start_s, name)
         return ChannelEnergy(counter.channel, answer.energy_j, "counter", reason)
 
-    def _mean_powers(self, counter: CounterChannel) -> list[PowerSample]:
+    def _mean_powers(self, counter: CounterChannel, since_s: float) -> list[PowerSample]:
         """Between changes of the counter: one that stands still (a virtual machine's, say) tells nothing, not 0 W."""
-        readings = list(zip(*self.readings(counter.channel.name), strict=True))
+        around = self._series[counter.channel.name].around(since_s - self.sampling.quiet_s, math.inf)
+        readings = list(zip(*around, strict=True))
         changes = readings[:1] + [after for before, after in pairwise(readings) if after[1] != before[1]]
         samples = []
         for (before_s, before_j), (after_s, after_j) in pairwise(changes):
             step = _step(before_j, after_j, after_s - before_s, counter.wraps_at_j)
-            if step.energy_j is not None:
+            if step.energy_j is not None and after_s >= since_s:
                 samples.append(PowerSample(after_s, counter.channel.name, step.energy_j / (after_s - before_s)))
         return samples

@@ -14,13 +14,14 @@ recorder can sit between source and parser, a replay can stand in for any source
     meter.close()
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from wattshed.domain.energy import MeterChannel, WindowEnergy
 
-Unavailable = Literal["not_installed", "not_found", "permission", "unsupported", "source_failed"]
+Unavailable = Literal["not_installed", "not_found", "permission", "unsupported", "counter_frozen", "source_failed"]
 """Why a meter cannot be had on this machine."""
 
 
@@ -42,6 +43,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the hardware, process or file; twice does no harm."""
+        ...
+
+
+@runtime_checkable
+class Glancing(Source, Protocol):
+    """A source whose whole reading is dear, and that can be asked for the cheap part of it between two of those."""
+
+    def glance(self) -> Reading:
+        """The next reading without what is dear to ask (a counter); fails as `read` does."""
         ...
 
 
@@ -70,8 +80,8 @@ class Meter(Protocol):
         """Joules by channel between two marks; a channel that cannot answer says why, it never says 0."""
         ...
 
-    def power_trace(self) -> tuple["PowerSample", ...]:
-        """Every power sample so far, for the bundle; empty for a meter that takes none."""
+    def power_trace(self, since_s: float = -math.inf) -> tuple["PowerSample", ...]:
+        """Every power sample from an instant on, in order of time; empty for a meter that takes none."""
         ...
 
     def close(self) -> None:

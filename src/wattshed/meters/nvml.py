@@ -24,6 +24,9 @@ SENSOR_UNCERTAINTY: Final = 0.05 / 3**0.5
 """+-5 % as a rectangle (JCGM 100:2008, 4.3.7): NVML's documented accuracy, and what a sensor that looks for 25 of
 every 100 ms deserves (Yang, Adamek and Armour, "Part-time power measurements", arXiv:2312.02741)."""
 
+COUNTERS: Final = Sampling(max_gap_s=30.0, whole_every=20)
+"""Power at 10 Hz; the counters, which are dear to ask, at marks and every 2 s, to see a reset or a standstill."""
+
 VIRTUAL: Final = 2
 """NVML_GPU_VIRTUALIZATION_MODE_VGPU (nvml.h): a share of a board, inside a virtual machine."""
 
@@ -64,7 +67,8 @@ def meter_over(
     told = answers.said.values()
     if told and all("energy_mj" in numbers for numbers in told):
         counters = [CounterChannel(channel) for channel in channels]
-        return CounterMeter(NAME, source, counters_j, counters, sampling=sampling, now_s=now_s, trace=power_samples)
+        pace = sampling or COUNTERS
+        return CounterMeter(NAME, source, counters_j, counters, sampling=pace, now_s=now_s, trace=power_samples)
     if told and all(power_w(numbers) is not None for numbers in told):
         return SampledMeter(NAME, source, samples, channels, sampling=sampling, now_s=now_s, trace=power_samples)
     source.close()
@@ -90,7 +94,13 @@ class NvmlSource:
         The counter is what costs: 4.6 ms of CPU on an H100, all else together 0.5 ms (measured).
         """
         energy = self._nvml.nvmlDeviceGetTotalEnergyConsumption
-        counters = {gpu: self._answer("energy_mj", energy, board) for gpu, board in self._boards.items()}
+        return self._reading({gpu: self._answer("energy_mj", energy, board) for gpu, board in self._boards.items()})
+
+    def glance(self) -> Reading:
+        """Everything but the counters."""
+        return self._reading({gpu: {} for gpu in self._boards})
+
+    def _reading(self, counters: Mapping[str, dict[str, float]]) -> Reading:
         at_s, at = self._now_s(), datetime.now(UTC)
         said = {gpu: counters[gpu] | self._power(board) | self._state(board) for gpu, board in self._boards.items()}
         return Reading(at_s, at, Answers(self._names, said).raw)

@@ -21,7 +21,7 @@ import re
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,13 @@ from wattshed.meters.sampler import Sampling
 NAME: Final = "pmu"
 ROOT: Final = Path("/sys/bus/event_source/devices")
 SAMPLING: Final = Sampling(period_s=0.1, max_gap_s=30.0, quiet_s=1.0)
+
+FROZEN_S: Final = 0.5
+"""A machine whose counters all stand still for this long does not count: they move about every millisecond (Intel SDM
+vol. 3, section 15.10.1). A virtual machine may show a `psys` that stands at 0."""
+
+LOOK_S: Final = 0.01
+"""Time between two looks at counters that may be frozen."""
 
 
 class Opened(Protocol):
@@ -89,8 +96,9 @@ def find(
     open_counter: OpenCounter | None = None,
     sampling: Sampling = SAMPLING,
     now_s: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Meter | Absent:
-    """A meter of every energy event of the perf PMUs, or why there is none."""
+    """A meter of every energy event of the perf PMUs, or why there is none; looks for `FROZEN_S` at most."""
     try:
         events = describe(root)
         counters = channels(events, read_topology(cpus))
@@ -106,9 +114,13 @@ def find(
     try:
         for counter, event in zip(counters, events, strict=True):
             opened[counter.channel.name] = (open_counter or PerfCounter)(event.type, event.config, event.cpu)
+        frozen = _frozen(opened.values(), sleep)
     except OSError as error:
         _close_all(opened)
         return _refused(error)
+    if frozen:
+        _close_all(opened)
+        return Absent(NAME, "counter_frozen", _stand_still(opened))
     reads = {name: counter.read for name, counter in opened.items()}
     source = LinesSource(reads, release=partial(_close_all, opened), now_s=now_s)
     scale_j = {counter.channel.name: event.scale_j for counter, event in zip(counters, events, strict=True)}
@@ -198,6 +210,23 @@ def _refused(error: OSError) -> Absent:
         )
         return Absent(NAME, "permission", remedy)
     return Absent(NAME, "unsupported", f"perf_event_open failed ({error}); use the meter 'rapl' instead")
+
+
+def _frozen(counters: Collection[Opened], sleep: Callable[[float], None]) -> bool:
+    """Whether none of the counters moves, however often we look; one that lives ends it after a look or two."""
+    first = [counter.read() for counter in counters]
+    for _ in range(round(FROZEN_S / LOOK_S)):
+        sleep(LOOK_S)
+        if [counter.read() for counter in counters] != first:
+            return False
+    return True
+
+
+def _stand_still(names: Iterable[str]) -> str:
+    return (
+        f"{', '.join(names)} stood still for {FROZEN_S} s, as where a virtual machine is shown counters alone: "
+        "measure on the host itself, or scrape an exporter that runs there (scrape:URL#...)"
+    )
 
 
 def _close_all(opened: Mapping[str, Opened]) -> None:

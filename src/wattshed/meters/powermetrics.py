@@ -14,11 +14,12 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from wattshed.domain.energy import MeterChannel
-from wattshed.meters.activity import Activity, Ours
+from wattshed.meters.activity import Activity, Ours, descendants
 from wattshed.meters.meter import Absent, Meter
 from wattshed.meters.powermetrics_log import DOCUMENT_END, parse_plist
 from wattshed.meters.sampled import Sample, SampledMeter
@@ -49,27 +50,30 @@ SHARES: Final = (
 
 def find(
     *,
-    pids: Collection[int] = (),
+    pids: Collection[int] | None = None,
     pipe: Path | None = None,
     interval_s: float = INTERVAL_S,
     executable: str = "powermetrics",
     root: bool | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Meter | Absent:
-    """A meter of the chip, with a share of the CPU for the processes `pids`, or why there is none.
+    """A meter of the chip, with a share of the CPU for the process trees of `pids`, or why there is none.
 
-    Reads `pipe` where one is given; otherwise runs powermetrics, through sudo unless we are `root`.
+    `pids` may be empty, and grow while the meter runs; they need psutil. Reads `pipe` where one is given; otherwise
+    runs powermetrics, through sudo unless we are `root`.
     """
+    if pids is not None and find_spec("psutil") is None:
+        return Absent(NAME, "not_installed", "the processes of a tree are found by psutil: pip install psutil")
     chunks = _pipe(pipe) if pipe is not None else _program(executable, interval_s, root=root)
     if isinstance(chunks, Absent):
         return chunks
     late_s = MOST_LATE * interval_s
-    ours, stamps = Ours(pids) if pids else None, Stamps(late_s, now_s)
+    ours, stamps = None if pids is None else Ours(pids, descendants), Stamps(late_s, now_s)
     return SampledMeter(
         NAME,
         StreamSource(chunks, DOCUMENT_END, now_s=now_s),
         lambda raw: samples(raw, ours, stamps),
-        CHANNELS + (SHARES if pids else ()),
+        CHANNELS + (() if pids is None else SHARES),
         sampling=Sampling(period_s=0, max_gap_s=late_s, patience_s=max(3.0, late_s)),
         now_s=now_s,
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wattshed.errors import InputError, MeterError, MissingError
-from wattshed.meters.meter import Reading, Source
+from wattshed.meters.meter import Glancing, Reading, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,15 @@ class Recorder:
 
     def read(self) -> Reading:
         """The other source's reading, written down; so is its failure."""
+        return self._kept(self._source.read)
+
+    def glance(self) -> Reading:
+        """Likewise a glance, or a whole reading where the other source cannot be glanced at."""
+        return self._kept(self._source.glance if isinstance(self._source, Glancing) else self._source.read)
+
+    def _kept(self, read: Callable[[], Reading]) -> Reading:
         try:
-            reading = self._source.read()
+            reading = read()
         except MeterError as error:
             self._write(self._now_s(), datetime.now(UTC), {"reason": error.reason})
             raise

@@ -1,4 +1,4 @@
-"""Which physical cores a process and its descendants ran on: the "active cores" of Equation 8.
+"""Which physical cores some processes and their descendants ran on: the "active cores" of Equation 8.
 
 Linux tells for each thread the CPU that it last ran on (`processor`, field 39 of `/proc/PID/task/TID/stat`), and the
 CPU time that it has used. A thread counts for its core if it is running as we look, or has used CPU time since we last
@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,17 +68,20 @@ class Look:
 
 
 class Residency:
-    """Looks at a process tree, and remembers which CPUs it ran on when."""
+    """Looks at process trees, and remembers which CPUs they ran on when.
+
+    `roots` is looked up each time: whoever owns it may add a process that starts after the looks began.
+    """
 
     def __init__(
         self,
-        pid: int,
+        roots: Collection[int],
         *,
         proc: Path = PROC,
         period_s: float = PERIOD_S,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pid, self._proc, self._period_s, self._now_s = pid, proc, period_s, now_s
+        self._roots, self._proc, self._period_s, self._now_s = roots, proc, period_s, now_s
         self._ticks: dict[str, int] = {}
         self._looks: deque[Look] = deque(maxlen=MOST_LOOKS)
         self._looking = threading.Lock()
@@ -92,10 +95,10 @@ class Residency:
             self._thread.start()
 
     def look(self) -> Look:
-        """Look once, now; no CPUs once the process is gone."""
+        """Look once, now; no CPUs once the processes are gone."""
         with self._looking:
             cpus, ticks = set(), {}
-            for path, thread in threads(self._pid, self._proc):
+            for path, thread in threads(tuple(self._roots), self._proc):
                 ticks[path] = thread.ticks
                 if thread.state == "R" or thread.ticks > self._ticks.get(path, thread.ticks):
                     cpus.add(thread.cpu)
@@ -141,18 +144,18 @@ def parse_stat(line: bytes) -> ThreadStat:
         raise MeterError("malformed", f"no stat line of a thread: {line[:60]!r}") from error
 
 
-def threads(pid: int, proc: Path = PROC) -> Iterator[tuple[str, ThreadStat]]:
-    """Folder and `stat` of every thread of a process and its descendants; nothing once it is gone.
+def threads(roots: Iterable[int], proc: Path = PROC) -> Iterator[tuple[str, ThreadStat]]:
+    """Folder and `stat` of every thread of some processes and their descendants, a thread once; nothing once gone.
 
     A child whose parent died belongs to init and not to us. `MeterError` where the kernel does not list children.
     """
-    tree = [pid]
+    tree = list(roots)
     for process in tree:  # grows as it goes
         for folder in _folders(f"{proc}/{process}/task"):
             stat = _read(f"{folder}/stat")
             if stat is not None:
                 yield folder, parse_stat(stat)
-                tree += _children(folder)
+                tree += [child for child in _children(folder) if child not in tree]  # it may be a root itself
 
 
 def read_topology(root: Path = CPUS) -> Topology:

@@ -9,7 +9,6 @@ Both add up wherever a window is cut. A gap between samples, or a window without
 import math
 import time
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +16,7 @@ from typing import Final
 from wattshed.domain.energy import ChannelEnergy, MeterChannel, WindowEnergy
 from wattshed.meters.meter import PowerSample, Reading, Source
 from wattshed.meters.sampler import Feed, Sampling
-from wattshed.meters.series import MOST_ROWS, Joules, Series, bracket
+from wattshed.meters.series import Joules, Series, Trace, bracket
 
 DROPPED: Final = 0.5
 """A hole of more than this share of an interval is an interval that was dropped; less is the jitter of stamps."""
@@ -115,7 +114,7 @@ class SampledMeter:
         self._parse, self._trace = parse, trace
         self._powers = {channel.name: Series(2) for channel in channels}
         self._energies = {channel.name: Series(3) for channel in channels}
-        self._samples: deque[PowerSample] = deque(maxlen=MOST_ROWS)
+        self._samples = Trace()
         self.feed = Feed(source, self._take, sampling=self.sampling, now_s=now_s)
 
     def start(self) -> None:
@@ -136,9 +135,9 @@ class SampledMeter:
         self.feed.wait(lambda: self._closed(stop_s), after_s=stop_s)
         return WindowEnergy(start_s, stop_s, tuple(self._energy(one, start_s, stop_s) for one in self.channels))
 
-    def power_trace(self) -> tuple[PowerSample, ...]:
-        """Every power sample so far."""
-        return tuple(self._samples)
+    def power_trace(self, since_s: float = -math.inf) -> tuple[PowerSample, ...]:
+        """Every power sample from an instant on."""
+        return self._samples.since(since_s)
 
     @property
     def cpu_s(self) -> float:
@@ -177,7 +176,7 @@ class SampledMeter:
             self.feed.fail(series.last_at_s or at_s, "clock_step", name)
         elif self._trace is None:
             mean_w = value if energy_j is None else value / (sample.duration_s or math.nan)
-            self._samples.append(PowerSample(at_s, name, mean_w))
+            self._samples.extend([PowerSample(at_s, name, mean_w)])
 
     def _closed(self, stop_s: float) -> bool:
         lasts_s = [self._last_at_s(channel.name) for channel in self.channels]

@@ -4,7 +4,8 @@
                   --MeterError--> fail(at_s, reason)   never an exception in the thread, never a zero
 
 A source that says when it has something (a stream) has a period of 0: its `read` blocks. A source whose period is
-`None` is read by callers alone; so are replays, whose clock moves only as they are read.
+`None` is read by callers alone; so are replays, whose clock moves only as they are read. A source whose readings are
+dear is glanced at by the thread, but for every `whole_every`-th time; a caller always has a whole reading.
 """
 
 import logging
@@ -13,10 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from wattshed.errors import MeterError
-from wattshed.meters.meter import Reading, Source
+from wattshed.meters.meter import Glancing, Reading, Source
 
 RETRY_S: Final = 0.1
 """Shortest pause after a source failed, so that a dead stream does not keep a core busy."""
@@ -31,6 +33,8 @@ _log = logging.getLogger(__name__)
 class Sampling:
     """How a source is read: every `period_s` (0: as it comes, `None`: on demand), and what a window forgives.
 
+    Of the thread's readings each `whole_every`-th is whole, where the source can be glanced at.
+
     Readings further apart than `max_gap_s` leave a gap; a counter that stands still for longer than `quiet_s` is
     frozen; a window waits at most `patience_s` for the reading that closes it.
     """
@@ -39,6 +43,7 @@ class Sampling:
     max_gap_s: float = 1.0
     quiet_s: float = 1.0
     patience_s: float = 3.0
+    whole_every: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,10 @@ class Feed:
         self._thread = threading.Thread(target=self._run, args=(self._sampling.period_s,), daemon=True)
         self._thread.start()
 
-    def pull(self) -> Reading | None:
-        """Read the source once, now; `None` where it fails or is closed."""
+    def pull(self, *, whole: bool = True) -> Reading | None:
+        """Read the source once, now, or glance at it; `None` where it fails or is closed."""
         with self._reading:
-            reading = None if self._stopped.is_set() else self._read()
+            reading = None if self._stopped.is_set() else self._read(whole=whole)
         with self._arrived:
             self._arrived.notify_all()
         return reading
@@ -131,16 +136,18 @@ class Feed:
 
     def _run(self, period_s: float) -> None:
         due_s = time.monotonic()
-        while not self._stopped.is_set():
-            failed = self.pull() is None
+        for number in count():
+            if self._stopped.is_set():
+                return
+            failed = self.pull(whole=number % self._sampling.whole_every == 0) is None
             self.cpu_s = time.thread_time()
             due_s = max(due_s + period_s, time.monotonic() + (RETRY_S if failed else 0.0))
             self._stopped.wait(due_s - time.monotonic())
 
-    def _read(self) -> Reading | None:
-        reading = None
+    def _read(self, *, whole: bool) -> Reading | None:
+        source, reading = self._source, None
         try:
-            reading = self._source.read()
+            reading = source.glance() if not whole and isinstance(source, Glancing) else source.read()
             self._take(reading)
         except Exception as error:  # noqa: BLE001 - the border of a thread: sources and parsers are anybody's code
             self._blame(error, reading)

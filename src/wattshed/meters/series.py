@@ -6,9 +6,11 @@ Plain Python and `array`, so that a meter starts without NumPy; a window of minu
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from wattshed.meters.meter import PowerSample
 
 MOST_ROWS: Final = 1_000_000
 """Rows kept of one channel: 28 hours at 10 Hz, 8 MB a column. The older half goes when it is full."""
@@ -20,6 +22,27 @@ class Joules:
 
     energy_j: float | None
     reason: str | None = None
+
+
+class Trace:
+    """Power samples in order of time; a thread may add to them while others look."""
+
+    def __init__(self) -> None:
+        self._samples: list[PowerSample] = []
+        self._lock = threading.Lock()
+
+    def extend(self, samples: Iterable[PowerSample]) -> None:
+        """Keep samples, none of them earlier than the last."""
+        with self._lock:
+            self._samples.extend(samples)
+            if len(self._samples) > MOST_ROWS:
+                del self._samples[: MOST_ROWS // 2]
+
+    def since(self, since_s: float) -> tuple[PowerSample, ...]:
+        """Those from an instant on."""
+        with self._lock:
+            first = bisect_left(self._samples, since_s, key=lambda sample: sample.at_s)
+            return tuple(self._samples[first:])
 
 
 class Series:

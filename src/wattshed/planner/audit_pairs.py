@@ -137,7 +137,7 @@ class PairAudit:
             fitted = _fitted(billed(self.profile, billing), SHARED_MODELS)
             fleet = _fleet(M1, billing.nodes, {A100: billing.amd_host_power_w})
             evaluator = self._evaluator(fitted, fleet, SHARED_MODELS)
-            for rule, policy in _policies(evaluator).items():
+            for rule, policy in rules(evaluator).items():
                 yield _step(billing, rule, evaluator, evaluator.evaluate(policy))
 
     def cases(self) -> Iterator[Case]:
@@ -167,7 +167,7 @@ class PairAudit:
     def _rules(self, below: str, above: str, models: Sequence[str], host_power_w: float = 0.0) -> Iterator[Case]:
         evaluator = self._evaluator(self.fitted, _fleet(below, (above,), {above: host_power_w}), models)
         label = models[0] if len(models) == 1 else MEAN
-        for rule, policy in _policies(evaluator).items():
+        for rule, policy in rules(evaluator).items():
             yield Case(label, below, above, rule, host_power_w, evaluator.evaluate(policy))
 
     def _evaluator(self, fitted: Fitted, fleet: Fleet, models: Sequence[str]) -> Evaluator:
@@ -213,7 +213,7 @@ def _fleet(first: str, nodes: Sequence[str], host_power_w: Mapping[str, float]) 
     return Fleet("audit", "bundled:wilkins2024", MEAN, pools)
 
 
-def _policies(evaluator: Evaluator) -> dict[str, Policy]:
+def rules(evaluator: Evaluator) -> dict[str, Policy]:
     """The paper's rules, the best threshold on m and of any kind, and the per-query optimum, by name.
 
     Rules send small queries to the first system and the others to the cheapest of the rest.

@@ -6,7 +6,7 @@ A baseline answers for the whole workload: queries that its system cannot run ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from wattshed.predictors.predictor import Predictor
 _CELLS: Final = 4096
 """Cells that narrow a quantile down before sorting; only its own cell is sorted."""
 
-_BOUNDARIES: Final = {"gpu": "GPU", "cpu": "CPU as billed", "total": "GPU + CPU as billed"}
+_BOUNDARIES: Final = {"gpu": "GPU", "cpu": "CPU as billed", "total": "GPU + CPU as billed", "platform": "whole machine"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +56,15 @@ class Bill:
 class Evaluator:
     """A fleet, a workload and what the one costs on the other; evaluates any number of policies.
 
-    `predictors` and `baselines` have one entry a pool; a baseline is the bill of the whole workload on that system.
+    `predictors`, `limits` (as measured) and `baselines` have one entry a pool; a baseline is the bill of the whole
+    workload on that system.
     """
 
     fleet: Fleet
     workload: Workload
     costs: CostTable
     predictors: tuple[Predictor, ...]
+    limits: tuple[Limits, ...]
     baselines: tuple[Bill, ...]
 
     @classmethod
@@ -75,10 +77,10 @@ class Evaluator:
         """
         costs = cost_table(fleet, workload, limits=limits, predictors=predictors)
         require_served(workload, costs)
-        alone = cls(fleet, workload, costs, tuple(predictors), ())
+        alone = cls(fleet, workload, costs, tuple(predictors), tuple(limits), ())
         once = np.ones(workload.queries.size, np.int64)
         bills = tuple(alone._bill(position, once, phases=1) for position in range(len(fleet.pools)))
-        return cls(fleet, workload, costs, tuple(predictors), bills)
+        return replace(alone, baselines=bills)
 
     def baseline(self, system: str) -> Bill:
         """The bill of the whole workload on one system; KeyError where the fleet has none of that name."""

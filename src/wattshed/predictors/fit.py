@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from wattshed.domain.choices import Channel, PredictorKind
+from wattshed.domain.joining import told_apart
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.errors import InputError, UsageError
 from wattshed.predictors.batch import fit_batch
@@ -99,9 +100,9 @@ def fit_pair(
 
 
 def training_trials(profile: Profile) -> dict[Pair, list[Measurement]]:
-    """The trials that fits may learn from, by pair, sorted by name."""
+    """The trials that fits may learn from, by pair, sorted by name; namesakes are told apart."""
     trials: dict[Pair, list[Measurement]] = defaultdict(list)
-    for trial in profile.measurements:
+    for trial in told_apart(profile).measurements:
         if trial.experiment not in profile.validation_experiments:
             trials[trial.system.name, trial.system.model].append(trial)
     return dict(sorted(trials.items()))
@@ -129,8 +130,10 @@ def digest(profile: Profile) -> str:
     """SHA-256 of what was measured: systems, concurrency, tokens, seconds and joules of every trial; hexadecimal."""
     content = sha256()
     for trial in profile.measurements:
-        system, energies = trial.system, (trial.gpu_energy_j, trial.cpu_energy_j)
+        system, energies = trial.system, [trial.gpu_energy_j, trial.cpu_energy_j]
+        if trial.platform_energy_j is not None:  # where nobody metered it, an older predictor file still fits
+            energies.append(trial.platform_energy_j)
         tokens = (trial.input_tokens, trial.output_tokens, trial.logged_total_tokens)
         where = f"{system.name}|{system.model}|{system.concurrency}"
-        content.update(f"{where}|{tokens}|{trial.runtime_s}|{energies}\n".encode())
+        content.update(f"{where}|{tokens}|{trial.runtime_s}|{tuple(energies)}\n".encode())
     return content.hexdigest()

@@ -80,21 +80,37 @@ def write_bundle(directory: Path, publication: Publication) -> Manifest:
         reasons = ", ".join(sorted({failure.reason for failure in record.failures})) or "it was interrupted"
         raise CheckFailedError(f"{directory}: no trial was finished ({reasons}), so there is nothing to publish")
     planned = planned_visits(record.settings)
-    campaign = campaign_record(record, planned)
-    manifest = _manifest(record, campaign, trials, publication)
-    contents = {
+    campaign = campaign_record(record, planned, name=publication.name)
+    manifest = _manifest(record, campaign, trials, publication=publication, planned=planned)
+    contents = published_contents(manifest, trials, samples_table(record.trials))
+    files = sums(contents | {journal.FILE: (directory / journal.FILE).read_bytes()})
+    manifest = manifest.model_copy(update={"campaigns": (campaign.model_copy(update={"files": files}),)})
+    write_published(directory, manifest, trials, contents)
+    return manifest
+
+
+def published_contents(manifest: Manifest, trials: Sequence[Measurement], samples: pl.DataFrame) -> dict[str, bytes]:
+    """What lies beside a manifest, by name: trials, samples (columns of `schema.SAMPLE`) and card."""
+    return {
         TRIALS_FILE: encoded_trials(trials),
-        SAMPLES_FILE: _parquet(samples_table(record.trials)),
+        SAMPLES_FILE: _parquet(samples),
         CARD_FILE: card(manifest, trials).encode(),
-        journal.FILE: (directory / journal.FILE).read_bytes(),
     }
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = manifest.model_copy(update={"campaign": campaign.model_copy(update={"files": sums})})
+
+
+def sums(contents: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each file, by its name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def write_published(
+    directory: Path, manifest: Manifest, trials: Sequence[Measurement], contents: Mapping[str, bytes]
+) -> None:
+    """Write what `published_contents` made, and last the manifest; `InputError` where it is no sound profile."""
     for name in (SAMPLES_FILE, CARD_FILE):
         write_whole(directory / name, contents[name])
-    profile = Profile(manifest.name, trials, manifest.limits_by_system, frozenset(manifest.validation_experiments))
-    write_profile(profile, manifest, directory)
-    return manifest
+    validation = frozenset(manifest.validation_experiments)
+    write_profile(Profile(manifest.name, tuple(trials), manifest.limits_by_system, validation), manifest, directory)
 
 
 def planned_visits(settings: Mapping[str, Plain]) -> tuple[Visit, ...]:
@@ -123,7 +139,12 @@ def samples_table(events: Iterable[TrialDone]) -> pl.DataFrame:
 
 
 def _manifest(
-    record: Record, campaign: CampaignRecord, trials: Sequence[Measurement], publication: Publication
+    record: Record,
+    campaign: CampaignRecord,
+    trials: Sequence[Measurement],
+    *,
+    publication: Publication,
+    planned: Sequence[Visit],
 ) -> Manifest:
     system, failures = trials[0].system, campaign.failures
     return Manifest(
@@ -134,23 +155,18 @@ def _manifest(
         measured=record.sessions[0].started_at[:10],
         limits=_limits(trials, failures),
         unmeasured=tuple(
-            UnmeasuredCell(
-                system=system.name,
-                model=system.model,
-                input_tokens=failure.input_tokens,
-                output_tokens=failure.output_tokens,
-            )
-            for failure in failures
-            if failure.reason != "out_of_memory" and failure.trials == 0
+            UnmeasuredCell(system=system.name, model=system.model, input_tokens=m, output_tokens=n)
+            for m, n in sorted(_unmeasured(planned, failures, trials))
         ),
         validation_experiments=(REFERENCE,) if any(trial.experiment == REFERENCE for trial in trials) else (),
-        campaign=campaign,
+        campaigns=(campaign,),
     )
 
 
-def campaign_record(record: Record, planned: Sequence[Visit]) -> CampaignRecord:
+def campaign_record(record: Record, planned: Sequence[Visit], *, name: str) -> CampaignRecord:
     """What the manifest says of the campaign in a journal, without the sums of the files."""
     return CampaignRecord(
+        name=name,
         settings=_json(record.settings),
         settings_sha256=settings_sum(record.settings),
         ended=record.done[-1].ended if record.done else "interrupted",
@@ -233,6 +249,16 @@ def _failure(failure: CellFailed, host: str, visit: Visit, record: Record) -> Fa
     )
 
 
+def _unmeasured(
+    planned: Sequence[Visit], failures: Sequence[FailureRecord], trials: Sequence[Measurement]
+) -> set[tuple[int, int]]:
+    """The (m, n) of cells without a trial: never gone to, or failed otherwise than for memory, which is a limit."""
+    wanted = {(visit.shape.input_tokens, visit.shape.output_tokens) for visit in planned}
+    impossible = {(one.input_tokens, one.output_tokens) for one in failures if one.reason == "out_of_memory"}
+    measured = {(one.requested_input_tokens, one.requested_output_tokens) for one in trials if not one.warm_up}
+    return wanted - impossible - measured
+
+
 def _limits(trials: Sequence[Measurement], failures: Sequence[FailureRecord]) -> tuple[Limit, ...]:
     """What the system ran out of memory at, one query at a time: it is known to serve what is measured below that."""
     failed = [f.input_tokens + f.output_tokens for f in failures if f.reason == "out_of_memory" and f.concurrency == 1]
@@ -251,5 +277,5 @@ def _sample_values(sample: object) -> tuple[object, ...]:
 
 def _parquet(table: pl.DataFrame) -> bytes:
     buffer = BytesIO()
-    table.write_parquet(buffer, compression="zstd")
+    table.write_parquet(buffer, compression="zstd", compression_level=19)
     return buffer.getvalue()

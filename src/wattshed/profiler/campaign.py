@@ -8,8 +8,10 @@ display and a test can all drive it. What a failure does:
     out_of_memory, timed_out, refused, any meter's    the cell is marked, the campaign goes on
     engine_gone                                       the same, after one attempt to load the engine again;
                                                       gone twice in a row, and the campaign ends
+    campaign_timeout                                  cells that nobody began, since the time was up
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,6 @@ from typing import Final
 
 import numpy as np
 
-from wattshed.domain.energy import Part
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
 from wattshed.errors import EngineError, MeterError
@@ -27,6 +28,7 @@ from wattshed.profiler.events import (
     CellDone,
     CellFailed,
     CellStarted,
+    Ended,
     Event,
     IdleMeasured,
     Plain,
@@ -36,23 +38,30 @@ from wattshed.profiler.events import (
 from wattshed.profiler.stopping import Fixed, Stopping, StopReason
 from wattshed.profiler.summary import alike_energies_j
 from wattshed.profiler.thermal import Floor, settle
-from wattshed.profiler.trial import Bench, Place, Window, measured, open_window
+from wattshed.profiler.trial import PARTS, Bench, Place, measured, open_window
 
 WARM_UP_S: Final = 1.0
 """Least length of a warm-up: clocks and caches follow within it."""
 
 GONE: Final = "engine_gone"
-"""The reason of an engine that no longer answers; its cells are tried again when the campaign is resumed."""
+"""The reason of an engine that no longer answers."""
+
+NO_TIME: Final = "campaign_timeout"
+"""The reason of a cell that was not begun, since the campaign's time was up."""
+
+TRIED_AGAIN: Final = (GONE, NO_TIME)
+"""Reasons that say nothing about a cell: it is measured when the campaign is resumed."""
 
 MOST_GONE: Final = 2
-
-PARTS: Final[tuple[Part, ...]] = ("gpu", "cpu")
-"""Parts whose idle power is measured: those that trials are billed for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """What is measured and how. A cell ends within `cell_timeout_s` plus one window, and has one in any case."""
+    """What is measured and how.
+
+    A cell ends within `cell_timeout_s` plus one window, and has one in any case. After `timeout_s` in one session no
+    further visit begins but the last look at the reference; a resumed campaign goes on with the rest.
+    """
 
     design: Design
     stopping: Stopping
@@ -62,6 +71,7 @@ class Campaign:
     idle_s: float = 10.0
     settle_s: float = 20.0
     cell_timeout_s: float = 1800.0
+    timeout_s: float = math.inf
     reference_every: int = 8
     reference_windows: int = 2
 
@@ -124,18 +134,30 @@ class _Run:
         self._gone = 0
 
     def events(self) -> Iterator[Event]:
+        deadline_s = self._bench.now_s() + self._campaign.timeout_s
         self._bench.engine.load()
         if self._bench.meter is not None:
             self._bench.meter.start()
         yield self._idle("before")
-        for visit in self._campaign.visits:
-            if visit.number not in self._earlier.over:
-                yield from self._visit(visit)
+        ended: Ended = "complete"
+        for visit in self._left():
+            if self._bench.now_s() > deadline_s and not self._is_last(visit):
+                ended = "timed_out"
+                yield CellFailed(self._session, visit.number, NO_TIME, "the campaign was out of time before it began")
+                continue
+            yield from self._visit(visit)
             if self._gone >= MOST_GONE:
-                yield CampaignDone(self._session, GONE)
+                yield CampaignDone(self._session, "engine_gone")
                 return
         yield self._idle("after")
-        yield CampaignDone(self._session, "complete")
+        yield CampaignDone(self._session, ended)
+
+    def _left(self) -> list[Visit]:
+        return [visit for visit in self._campaign.visits if visit.number not in self._earlier.over]
+
+    def _is_last(self, visit: Visit) -> bool:
+        """The last look at the reference, without which nobody knows about drift."""
+        return visit.is_reference and visit == self._campaign.visits[-1]
 
     def _visit(self, visit: Visit) -> Iterator[Event]:
         yield CellStarted(visit)
@@ -170,21 +192,27 @@ class _Run:
         """Warm-ups as trials; those that repeat recorded ones after a resume only warm."""
         for _ in range(self._campaign.warm_ups):
             if recorded:
-                open_window(self._bench, visit.shape, window_s=WARM_UP_S, serial=self._serial() + (1 << 47))
+                shape = self._warm_up_shape(visit)
+                open_window(self._bench, shape, window_s=WARM_UP_S, serial=self._serial() + (1 << 47))
             else:
                 yield self._trial(visit, warm_up=True)
 
+    def _warm_up_shape(self, visit: Visit) -> Shape:
+        """The cell's, with no more output than warms up: a trial of a long query costs what the query costs."""
+        enough, output_tokens = self._bench.engine.warm_up_tokens, visit.shape.output_tokens
+        return replace(visit.shape, output_tokens=min(enough or output_tokens, output_tokens))
+
     def _trial(self, visit: Visit, *, warm_up: bool) -> TrialDone:
-        window = self._window(visit.shape, WARM_UP_S if warm_up else self._campaign.window_s)
+        shape, window_s = visit.shape, self._campaign.window_s
+        if warm_up:
+            shape, window_s = self._warm_up_shape(visit), WARM_UP_S
+        window = open_window(self._bench, shape, window_s=window_s, serial=self._serial())
         cell = (visit.experiment, visit.shape)
         place = Place(visit, self._session, self._numbers[cell], self._order, warm_up, self._idle_power_w)
         trial = measured(window, self._system(visit.shape), place)
         self._numbers[cell] += 1
         self._order += 1
         return TrialDone(self._session, visit.number, trial, window.samples)
-
-    def _window(self, shape: Shape, window_s: float) -> Window:
-        return open_window(self._bench, shape, window_s=window_s, serial=self._serial())
 
     def _serial(self) -> int:
         """First serial of the next trial: room for a million prompts, and none from before a resume."""
@@ -219,7 +247,7 @@ class _Run:
             part: None if one is None or one.energy_j is None else one.energy_j / energy.duration_s
             for part, one in parts.items()
         }
-        known = [watts for watts in power_w.values() if watts is not None]
+        known = [one.energy_j / energy.duration_s for one in energy.billed if one.energy_j is not None]
         self._idle_power_w = sum(known) if known else None
         return IdleMeasured(self._session, when, energy.duration_s, {str(part): w for part, w in power_w.items()})
 

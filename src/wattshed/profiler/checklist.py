@@ -2,7 +2,8 @@
 
 A check reads what lies in the bundle and nothing else, and answers *passed*, *failed* or *not applicable* with a
 sentence that holds its numbers. It judges the record, not the machine: drift or a busy host that was seen and said is
-no failure, and one that nobody looked for is.
+no failure, and one that nobody looked for is. Of a profile published from several bundles every campaign is judged on
+every point: one that fails it fails it for all.
 """
 
 from collections import Counter
@@ -85,10 +86,14 @@ POINTS: Final = (
 )
 
 
+WORST_FIRST: Final[tuple[Status, ...]] = ("failed", "passed", "not applicable")
+"""What a point comes to for several campaigns is the first of these that it comes to for any of them."""
+
+
 def check_bundle(directory: Path) -> tuple[Verdict, ...]:
     """The verdict on every point; none where the profile is no bundle. Raises `InputError` for what cannot be read."""
-    bundle = read_evidence(directory)
-    return () if bundle is None else tuple(_verdict(point, bundle) for point in POINTS)
+    campaigns = read_evidence(directory)
+    return tuple(_verdict(point, campaigns) for point in POINTS) if campaigns else ()
 
 
 def write_validation(directory: Path) -> tuple[Verdict, ...]:
@@ -104,9 +109,21 @@ def counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
     return dict(Counter(verdict.status for verdict in verdicts))
 
 
-def _verdict(point: Point, bundle: Evidence) -> Verdict:
+def _verdict(point: Point, campaigns: Sequence[Evidence]) -> Verdict:
+    findings = [(bundle.campaign.name, _finding(point, bundle)) for bundle in campaigns]
+    status = min((finding.status for _, finding in findings), key=WORST_FIRST.index)
+    sentences: dict[str, list[str]] = {}
+    for name, finding in findings:
+        if finding.status == status:
+            sentences.setdefault(finding.sentence, []).append(name)
+    if len(campaigns) == 1 or [len(names) for names in sentences.values()] == [len(campaigns)]:
+        return Verdict(point.number, point.title, status, next(iter(sentences)))
+    said = (f"{', '.join(names)}: {sentence}" for sentence, names in sentences.items())
+    return Verdict(point.number, point.title, status, " | ".join(said))
+
+
+def _finding(point: Point, bundle: Evidence) -> Finding:
     try:
-        finding = point.check(bundle)
+        return point.check(bundle)
     except (InputError, MissingError) as error:  # a file that the point reads is damaged or gone
-        finding = Finding("failed", str(error))
-    return Verdict(point.number, point.title, finding.status, finding.sentence)
+        return Finding("failed", str(error))

@@ -31,8 +31,11 @@ from wattshed.profiler.summary import CellKey, Summary, pooled, summarised
 
 NO_JOULES: Final = "no joules were measured"
 
-PUBLISHED_FILES: Final = (TRIALS_FILE, SAMPLES_FILE, CARD_FILE, journal.FILE)
-"""Files whose sums stand in the manifest."""
+PUBLISHED_FILES: Final = (TRIALS_FILE, SAMPLES_FILE, CARD_FILE)
+"""Files whose sums stand in every manifest."""
+
+RAW_FILES: Final = (*PUBLISHED_FILES, journal.FILE)
+"""Files whose sums stand in the record of a campaign: those of its raw bundle."""
 
 HOST_LABEL: Final = re.compile(r"host-[0-9a-f]{8}")
 """A label as `host.py` draws it."""
@@ -62,18 +65,19 @@ def widths_stored(bundle: Evidence) -> Finding:
 
 
 def errors_apart(bundle: Evidence) -> Finding:
-    """Point 25: scatter and sensor are kept apart, and combined."""
-    cells = [cell for cell in bundle.campaign.cells if cell.energy_half_width_j is not None]
+    """Point 25: scatter and sensor are kept apart, and combined where the sensor's uncertainty is known."""
+    cells = [(name, cell, again) for name, cell, again in _cells(bundle) if cell.energy_half_width_j is not None]
     if not cells:
         return beside_the_point(NO_JOULES)
-    unsaid = [trial for trial in bundle.metered if trial.sensor_uncertainty is None]
-    known = max((trial.sensor_uncertainty or 0.0) for trial in bundle.metered)
-    # Few windows: the combined width has more degrees of freedom than the scatter, and may be the narrower of the two.
-    narrow = [
-        c for c in cells if c.combined_half_width_j is None or c.combined_half_width_j < known * (c.energy_j or 0)
-    ]
-    otherwise = f"{len(unsaid)} trials without the sensor's uncertainty, {len(narrow)} cells without the combined width"
-    return judged(not unsaid and not narrow, f"sensor {known:.1%} beside the scatter of each cell", otherwise)
+    wrong = [name for name, cell, again in cells if not _same(cell.combined_half_width_j, _combined(again))]
+    if wrong:
+        return failed(f"combined half-widths that scatter and sensor do not give in {', '.join(wrong[:3])}")
+    alone = sum(cell.combined_half_width_j is None for _, cell, _ in cells)
+    if alone == len(cells):
+        return beside_the_point("no sensor's uncertainty is known; half-widths of energy are scatter alone")
+    known = max(trial.sensor_uncertainty or 0.0 for trial in bundle.metered)
+    where = f"{len(cells) - alone} cells; scatter alone in {alone}, whose sensor is not known" if alone else "each cell"
+    return passed(f"sensor {known:.1%} beside the scatter of {where}")
 
 
 def nothing_clamped(bundle: Evidence) -> Finding:
@@ -85,12 +89,11 @@ def nothing_clamped(bundle: Evidence) -> Finding:
 
 
 def outliers_kept(bundle: Evidence) -> Finding:
-    """Point 27: every trial of the journal is a row; outliers are counted, not dropped."""
-    written = len(read_journal(bundle.directory / journal.FILE).trials)
-    pools = pooled(bundle.trials).values()
-    odd = sum(_outliers(trials) for trials in pools)
+    """Point 27: every trial that was measured is a row; outliers are counted, not dropped."""
+    kept, written = len(bundle.trials), _written(bundle)
+    odd = sum(_outliers(trials) for trials in pooled(bundle.trials).values())
     sentence = f"all {written} trials kept, {odd} runtimes far from their cell"
-    return judged(written == len(bundle.trials), sentence, f"{written} in the journal, {len(bundle.trials)} published")
+    return judged(written == kept, sentence, f"{written} were measured, {kept} are published")
 
 
 def stops_stored(bundle: Evidence) -> Finding:
@@ -155,16 +158,24 @@ def manifest_whole(bundle: Evidence) -> Finding:
 
 
 def same_numbers_again(bundle: Evidence) -> Finding:
-    """Point 36: files are those of their sums, and the journal gives the manifest, the trials and the samples again."""
-    named = bundle.campaign.files
-    changed = [name for name in PUBLISHED_FILES if name not in named or _sum(bundle, name) != named[name]]
+    """Point 36: files are those of their sums, and the numbers of the manifest can be had from them again.
+
+    A raw bundle follows from its journal in everything. A published campaign has the cells that its trials give, and
+    names its raw files by their sums, so that whoever holds them can go on from there.
+    """
+    changed = _changed_files(bundle)
     if changed:
         return failed(f"not the files that were summed: {', '.join(changed)}")
     wrong = [name for name, cell, again in _cells(bundle) if not _agrees(cell, again)]
     if wrong:
         return failed(f"the trials give other numbers for {', '.join(wrong[:3])}")
+    named, cells = bundle.campaign.files, len(bundle.campaign.cells)
+    if not bundle.is_raw:
+        unnamed = [name for name in RAW_FILES if name not in named]
+        sentence = f"{cells} cells as their trials have them, of the raw journal {named.get(journal.FILE, '')[:12]}"
+        return judged(not unnamed, sentence, f"no sum of the raw {', '.join(unnamed)}")
     other = _unlike_the_journal(bundle)
-    sentence = f"{len(named)} files, {len(bundle.campaign.cells)} cells and all else as the journal has it"
+    sentence = f"{len(named)} files, {cells} cells and all else as the journal has it"
     return judged(not other, sentence, f"the journal gives other {', '.join(other)}")
 
 
@@ -195,6 +206,10 @@ def _runtime(again: Summary | None) -> float | None:
     return None if again is None else again.runtime_half_width_s
 
 
+def _combined(again: Summary | None) -> float | None:
+    return None if again is None else again.combined_half_width_j
+
+
 def _agrees(cell: CellRecord, again: Summary | None) -> bool:
     if again is None or again.trials != cell.trials:
         return False
@@ -216,6 +231,30 @@ def _outliers(trials: list[Measurement]) -> int:
     return int(((runtimes_s - median_s).abs() > OUTLYING * spread_s).sum())
 
 
+def _written(bundle: Evidence) -> int:
+    """How many trials were measured: those of the journal, or as many as cells and the numbers of `order` tell.
+
+    Every trial takes the next number on its host, so a number below the last that nobody bears was a trial, and so was
+    each that a cell counts beyond those that it has.
+    """
+    if bundle.is_raw:
+        return len(read_journal(bundle.directory / journal.FILE).trials)
+    orders: dict[str | None, set[int]] = {}
+    for trial in bundle.trials:
+        orders.setdefault(trial.system.host, set()).add(trial.order or 0)
+    gaps = sum(max(numbers) + 1 - len(numbers) for numbers in orders.values())
+    short = sum(max(0, cell.trials - (again.trials if again else 0)) for _, cell, again in _cells(bundle))
+    return len(bundle.trials) + max(gaps, short)
+
+
+def _changed_files(bundle: Evidence) -> list[str]:
+    """Files that are not those of their sums, or have none."""
+    publication = bundle.manifest.publication
+    named = bundle.campaign.files if publication is None else publication.files
+    wanted = RAW_FILES if publication is None else PUBLISHED_FILES
+    return [name for name in wanted if name not in named or _sum(bundle, name) != named[name]]
+
+
 def _sum(bundle: Evidence, name: str) -> str | None:
     path = bundle.directory / name
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
@@ -226,15 +265,16 @@ def _texts(bundle: Evidence) -> Iterator[str]:
     for name in (MANIFEST_FILE, CARD_FILE, VALIDATION_FILE):
         path = bundle.directory / name
         yield path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in read_whole(bundle.directory / journal.FILE, wanted="the journal").decode(errors="replace").splitlines():
-        yield _SAMPLES.sub("", line)
+    if bundle.is_raw:
+        content = read_whole(bundle.directory / journal.FILE, wanted="the journal")
+        yield from (_SAMPLES.sub("", line) for line in content.decode(errors="replace").splitlines())
     yield from {text for trial in bundle.trials for text in (trial.boundary, trial.note or "")}
 
 
 def _unlike_the_journal(bundle: Evidence) -> list[str]:
     """What the bundle says otherwise than its journal."""
     record = read_journal(bundle.directory / journal.FILE)
-    again = campaign_record(record, planned_visits(record.settings))
+    again = campaign_record(record, planned_visits(record.settings), name=bundle.campaign.name)
     exact = (name for name in type(again).model_fields if name not in {"files", "cells"})
     other = [name for name in exact if getattr(again, name) != getattr(bundle.campaign, name)]
     if tuple(event.trial for event in record.trials) != bundle.trials:

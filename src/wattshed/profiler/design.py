@@ -108,6 +108,11 @@ def batch(input_tokens: Sequence[int], output_tokens: Sequence[int], concurrency
     return Design("batch", tuple(Shape(*cell) for cell in product(input_tokens, output_tokens, concurrency)))
 
 
+def paper_sweeps(shape: Shape) -> tuple[str, ...]:
+    """The sweeps of the paper that a cell lies on, whatever design it was measured in: none, one, or both."""
+    return tuple(sweep.name for sweep in (paper_input(), paper_output()) if shape in sweep.shapes)
+
+
 def read_design(path: Path) -> Design:
     """The cells of a CSV with columns `input_tokens`, `output_tokens` and, where it has one, `concurrency`.
 

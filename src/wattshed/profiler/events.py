@@ -18,7 +18,7 @@ Plain: TypeAlias = object
 """What JSON can hold: texts, numbers, flags, nulls, and lists and objects of those."""
 
 When = Literal["before", "after"]
-Ended = Literal["complete", "engine_gone"]
+Ended = Literal["complete", "timed_out", "engine_gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class CellFailed:
 
 @dataclass(frozen=True, slots=True)
 class CampaignDone:
-    """All visits are over, or the engine was gone twice in a row."""
+    """All visits are over, or the session's time is, or the engine was gone twice in a row."""
 
     session: int
     ended: Ended

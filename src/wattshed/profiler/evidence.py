@@ -1,18 +1,25 @@
-"""What a checklist looks at, and how it answers: a bundle as read from its directory, and findings."""
+"""What a checklist looks at, and how it answers: a bundle as read from its directory, and findings.
 
-from dataclasses import dataclass
+A profile published from several bundles is looked at one campaign at a time, each with its own trials and samples, and
+with its sessions counted from 0 again, as if it were still a bundle by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 
 from wattshed.datasets.defects import refuse, table_defects
 from wattshed.datasets.manifest import CampaignRecord, ChannelRecord, Manifest
-from wattshed.datasets.profiles import read_manifest, read_profile
+from wattshed.datasets.profiles import TRIALS_FILE, profile_directory, read_manifest, read_profile
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import SAMPLE
 from wattshed.errors import InputError
 from wattshed.profiler.bundle import SAMPLES_FILE
+
+RESTORE: Final = "restore it from a copy, or run wattshed profile --resume, which writes that of a bundle again"
 
 Status = Literal["passed", "failed", "not applicable"]
 
@@ -47,13 +54,18 @@ def judged(holds: bool, sentence: str, otherwise: str) -> Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A bundle: manifest, trials, samples (columns of `schema.SAMPLE`) and where they lie."""
+    """A campaign: its record and the manifest around it, its trials, its samples (columns of `schema.SAMPLE`)."""
 
     directory: Path
     manifest: Manifest
     campaign: CampaignRecord
     trials: tuple[Measurement, ...]
     samples: pl.DataFrame
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the journal and all samples lie beside it; a published campaign has neither."""
+        return self.manifest.publication is None
 
     @property
     def measured(self) -> tuple[Measurement, ...]:
@@ -77,20 +89,49 @@ class Evidence:
         return tuple(channel for meter in meters for channel in meter.channels)
 
 
-def read_evidence(directory: Path) -> Evidence | None:
-    """The bundle in a directory; `None` where it is a profile that no campaign made.
+def read_evidence(source: str | Path) -> tuple[Evidence, ...]:
+    """The campaigns of a bundle, or of a profile published from several; none where no campaign made it.
 
     Raises `InputError` for what cannot be read.
     """
-    manifest = read_manifest(directory)
-    if manifest.campaign is None:
-        return None
+    directory, manifest = profile_directory(source), read_manifest(source)
+    if not manifest.campaigns:
+        return ()
+    trials, samples = read_profile(directory).measurements, _samples(directory)
+    _refuse_strays(trials, samples, manifest, directory)
+    return tuple(
+        Evidence(directory, manifest, campaign, _trials_of(trials, numbers), _samples_of(samples, numbers))
+        for campaign, numbers in zip(manifest.campaigns, manifest.sessions, strict=True)
+    )
+
+
+def _samples(directory: Path) -> pl.DataFrame:
     path = directory / SAMPLES_FILE
     try:
         samples = pl.read_parquet(path, glob=False)
     except FileNotFoundError as error:
-        raise InputError("is missing", path=path, fix="run wattshed profile --resume, which writes it again") from error
+        raise InputError("is missing", path=path, fix=RESTORE) from error
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError("is not Parquet", path=path, fix="run wattshed profile --resume") from error
+        raise InputError("is not Parquet", path=path, fix=RESTORE) from error
     refuse(table_defects(samples, SAMPLE, str(path)))
-    return Evidence(directory, manifest, manifest.campaign, read_profile(directory).measurements, samples)
+    return samples
+
+
+def _refuse_strays(trials: Sequence[Measurement], samples: pl.DataFrame, manifest: Manifest, directory: Path) -> None:
+    """`InputError` for rows of a session that no campaign has: they would be looked at by no point."""
+    most = manifest.sessions[-1].stop
+    for name, numbers in ((TRIALS_FILE, [one.session for one in trials]), (SAMPLES_FILE, samples["session"].to_list())):
+        row = next((row for row, number in enumerate(numbers, 1) if number is None or number >= most), None)
+        if row is not None:
+            problem = f"is {numbers[row - 1]}, and the campaigns have {most} sessions"
+            raise InputError(problem, path=directory / name, row=row, field="session", fix="restore both files")
+
+
+def _trials_of(trials: Sequence[Measurement], numbers: range) -> tuple[Measurement, ...]:
+    own = (trial for trial in trials if trial.session in numbers)
+    return tuple(replace(one, session=(one.session or 0) - numbers.start) if numbers.start else one for one in own)
+
+
+def _samples_of(samples: pl.DataFrame, numbers: range) -> pl.DataFrame:
+    own = samples.filter(pl.col("session").is_between(numbers.start, numbers.stop, closed="left"))
+    return own.with_columns(pl.col("session") - numbers.start)

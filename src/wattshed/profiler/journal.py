@@ -19,7 +19,7 @@ import msgspec
 
 from wattshed.domain.measurement import Measurement
 from wattshed.errors import InputError, MissingError, UsageError
-from wattshed.profiler.campaign import GONE, Earlier
+from wattshed.profiler.campaign import TRIED_AGAIN, Earlier
 from wattshed.profiler.events import (
     CampaignDone,
     CellDone,
@@ -81,7 +81,7 @@ class Record:
             if self.host(event.session) == host:
                 trials[event.visit] = (*trials.get(event.visit, ()), event.trial)
         done = [(one.session, one.visit) for one in self.cells]
-        failed = [(one.session, one.visit) for one in self.failures if one.reason != GONE]
+        failed = [(one.session, one.visit) for one in self.failures if one.reason not in TRIED_AGAIN]
         over = {visit for session, visit in done + failed if self.host(session) == host}
         return Earlier(len(self.sessions), trials, frozenset(over))
 

@@ -24,7 +24,11 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Means over the K trials of a cell, with half-widths at 95 %; `None` where nothing, or one value, was measured."""
+    """Means over the K trials of a cell, with half-widths at 95 %; `None` where nothing, or one value, was measured.
+
+    `energy_half_width_j` is scatter alone. `combined_half_width_j` holds the sensor's uncertainty too, and is `None`
+    where that is not known.
+    """
 
     trials: int
     runtime_s: float
@@ -54,10 +58,10 @@ def summarised(trials: Sequence[Measurement]) -> Summary:
     """The cell of K trials, K at least 1; energies are those of the parts that were measured."""
     runtime_s = np.array([trial.runtime_s for trial in trials])
     energy_j = alike_energies_j(trials)
-    sensor = mean_known([trial.sensor_uncertainty for trial in trials if trial.measured_energy_j is not None]) or 0.0
+    sensor = mean_known([trial.sensor_uncertainty for trial in trials if trial.measured_energy_j is not None])
     runtime = random_interval(runtime_s) if runtime_s.size > 1 else None
     energy = random_interval(energy_j) if energy_j.size > 1 else None
-    combined = combined_interval(energy_j, sensor) if energy_j.size > 1 else None
+    combined = combined_interval(energy_j, sensor) if energy_j.size > 1 and sensor is not None else None
     return Summary(
         trials=len(trials),
         runtime_s=float(np.mean(runtime_s)),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wattshed.meters.meter import PowerSample
+from wattshed.meters.meter import Meter, PowerSample
 from wattshed.profiler.pace import mean_known
 from wattshed.profiler.trial import Bench
 
@@ -38,10 +38,14 @@ def settle(bench: Bench, *, most_s: float) -> Floor:
     started_at_s = bench.now_s()
     while True:
         waited_s = bench.now_s() - started_at_s
-        verdict = steady(bench.meter.power_trace(), bench.now_s()) if bench.meter is not None else None
+        verdict = _verdict(bench.meter, bench.now_s()) if bench.meter is not None else None
         if verdict is not False or waited_s >= most_s:
             return Floor(verdict, waited_s)
         bench.sleep(LOOK_S)
+
+
+def _verdict(meter: Meter, at_s: float) -> bool | None:
+    return steady(meter.power_trace(at_s - 2 * SPAN_S), at_s)
 
 
 def steady(trace: Sequence[PowerSample], at_s: float) -> bool | None:

@@ -6,13 +6,13 @@ Energies are those of the window divided by the queries in it, so whatever lies 
 a window in which the engine stood idle for long says so. `open_window` does the work, `measured` is arithmetic.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from wattshed.domain.energy import ChannelEnergy, Part, WindowEnergy
+from wattshed.domain.energy import ChannelEnergy, Part, WindowEnergy, sum_uncertainty
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import channel_reason
 from wattshed.domain.system import System
@@ -21,6 +21,9 @@ from wattshed.meters.meter import Meter, PowerSample
 from wattshed.profiler.design import Shape, Visit
 from wattshed.profiler.host import Probe
 from wattshed.profiler.pace import Bound, bound, counter_disagrees, limit_share_of, mean_known, utilization_of
+
+PARTS: Final[tuple[Part, ...]] = ("gpu", "cpu", "memory", "platform")
+"""Parts of the machine, each with a column of joules; `WindowEnergy.billed` says which are added up."""
 
 LEAST_BUSY: Final = 0.95
 """Share of a window in which the engine has a query to answer, or is flagged: more idling would show in its joules."""
@@ -105,8 +108,9 @@ def open_window(bench: Bench, shape: Shape, *, window_s: float, serial: int) -> 
 def measured(window: Window, system: System, place: Place) -> Measurement:
     """The window as a trial: what one query cost."""
     queries, answers = len(window.generations), window.generations
-    gpu, cpu = (_part(window.energy, part) for part in ("gpu", "cpu"))
-    parts = [part for part in (gpu, cpu) if part is not None and part.energy_j is not None]
+    gpu, cpu, memory, platform = (_part(window.energy, part) for part in PARTS)
+    known = [part for part in (gpu, cpu, memory, platform) if part is not None and part.energy_j is not None]
+    billed = window.energy.billed if window.energy else ()
     gpu_samples = [sample for sample in window.samples if sample.channel in _gpu_names(window)]
     utilization, limit_share = utilization_of(gpu_samples), limit_share_of(gpu_samples)
     pace = bound(utilization=utilization, limit_share=limit_share, host_load=window.host_load)
@@ -121,18 +125,20 @@ def measured(window: Window, system: System, place: Place) -> Measurement:
         trial=place.trial,
         warm_up=place.warm_up,
         runtime_s=_mean(answer.runtime_s for answer in answers),
-        boundary=" + ".join(part.channel.boundary for part in parts) or "none: no joules were measured",
+        boundary=" + ".join(part.channel.boundary for part in billed) or "none: no joules were measured",
         order=place.order,
         ttft_s=mean_known([answer.ttft_s for answer in answers]),
         gpu_energy_j=_share(gpu, queries),
         cpu_energy_j=_share(cpu, queries),
         idle_power_w=place.idle_power_w,
-        sensor_uncertainty=_sensor_uncertainty(parts),
-        energy_method=", ".join(f"{part.channel.part} {part.method}, gross" for part in parts) or None,
+        sensor_uncertainty=sum_uncertainty(billed),
+        energy_method=", ".join(f"{part.channel.part} {part.method}, gross" for part in known) or None,
         session=place.session,
         started_at_s=window.started_at_s,
         window_s=window.duration_s,
         window_queries=queries,
+        memory_energy_j=_share(memory, queries),
+        platform_energy_j=_share(platform, queries),
         cached_tokens=mean_known([answer.cached_tokens for answer in answers]),
         host_cpu_s=window.host_cpu_s,
         host_load=window.host_load,
@@ -149,13 +155,6 @@ def _part(energy: WindowEnergy | None, part: Part) -> ChannelEnergy | None:
 
 def _share(part: ChannelEnergy | None, queries: int) -> float | None:
     return None if part is None or part.energy_j is None else part.energy_j / queries
-
-
-def _sensor_uncertainty(parts: Sequence[ChannelEnergy]) -> float | None:
-    """Relative standard uncertainty of the parts' sum, the sensors being independent; `None` without joules."""
-    energy_j = sum(part.energy_j or 0.0 for part in parts)
-    variance = sum((part.channel.sensor_uncertainty * (part.energy_j or 0.0)) ** 2 for part in parts)
-    return variance**0.5 / energy_j if energy_j > 0 else None
 
 
 def _reasons(window: Window, place: Place, pace: Bound) -> list[str]:
@@ -175,15 +174,18 @@ def _reasons(window: Window, place: Place, pace: Bound) -> list[str]:
         "counter_disagrees": _disagrees(window),
     }
     codes = [code for code, raised in flags.items() if raised]
-    for part in ("gpu", "cpu"):
-        energy = _part(window.energy, part)
-        if energy is None or energy.reason is not None:
-            codes.append(channel_reason(part, "no_meter" if energy is None else str(energy.reason)))
-    return codes
+    return codes + [code for part in PARTS if (code := _why_missing(part, _part(window.energy, part)))]
+
+
+def _why_missing(part: Part, energy: ChannelEnergy | None) -> str | None:
+    """Why a part has no joules; most machines have no meter of memory or platform, which is nothing to remark."""
+    if energy is None:
+        return channel_reason(part, "no_meter") if part in ("gpu", "cpu") else None
+    return None if energy.reason is None else channel_reason(part, energy.reason)
 
 
 def _samples(meter: Meter, start_s: float, stop_s: float) -> tuple[PowerSample, ...]:
-    return tuple(sample for sample in meter.power_trace() if start_s <= sample.at_s <= stop_s)
+    return tuple(sample for sample in meter.power_trace(start_s) if sample.at_s <= stop_s)
 
 
 def _gpu_names(window: Window) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Final, ParamSpec
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from wattshed.files import write_whole
 
@@ -23,6 +24,8 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PAPER_SYSTEMS: Final = ("M1-Pro", "Swing AMD+A100", "Palmetto Intel+A100", "Palmetto Intel+V100")
 
 INK: Final = "#222222"
+GREY: Final = "#b5b5b5"
+"""For what stands behind, to compare with."""
 
 _STYLE: Final = Path(__file__).with_name("wattshed.mplstyle")
 
@@ -39,8 +42,10 @@ def drawn(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def system_colour(name: str, position: int) -> str:
-    """The colour of a system: always the same for those of the paper, by position for others."""
-    return colour(_PAPER_SYSTEMS.index(name) if name in _PAPER_SYSTEMS else len(_PAPER_SYSTEMS) + position)
+    """The colour of a system: always the same for those of the paper, by position for others; theirs never meet."""
+    if name in _PAPER_SYSTEMS:
+        return colour(_PAPER_SYSTEMS.index(name))
+    return colour(len(_PAPER_SYSTEMS) + position % (len(COLOURS) - len(_PAPER_SYSTEMS)))
 
 
 def colour(position: int) -> str:
@@ -55,8 +60,14 @@ def marker(position: int) -> str:
 
 def panels(columns: int, *, height_in: float = 3.0, width_in: float = 3.4) -> tuple[Figure, list[Axes]]:
     """A figure with `columns` panels in a row, each `width_in` by `height_in` inches."""
-    figure = Figure(figsize=(width_in * columns, height_in), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    figure, rows = grid(1, columns, height_in=height_in, width_in=width_in)
+    return figure, rows[0]
+
+
+def grid(rows: int, columns: int, *, height_in: float = 3.0, width_in: float = 3.4) -> tuple[Figure, list[list[Axes]]]:
+    """The same with `rows` rows of panels."""
+    figure = Figure(figsize=(width_in * columns, height_in * rows), layout="constrained")
+    return figure, [list(row) for row in figure.subplots(rows, columns, squeeze=False)]
 
 
 def powers_of_two(axes: Axes, sides: str = "x") -> None:
@@ -66,6 +77,14 @@ def powers_of_two(axes: Axes, sides: str = "x") -> None:
         axes.set_yscale("log", base=2)
     for side in (axes.xaxis, axes.yaxis)[: len(sides)]:
         side.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def plain_logarithm(axes: Axes) -> None:
+    """A logarithmic y axis with 1, 2 and 5 of every decade in plain digits."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def svg(figure: Figure) -> str:

@@ -4,6 +4,7 @@ from wattshed.domain.plan import Plan
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
 from wattshed.policies.threshold import TwoThresholds
+from wattshed.report.fleet_page import line_section
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.plan_figures import curves_figure, front_figure, placement_figure, surface_figure
 from wattshed.report.words import in_percent_with_bounds, plan_advice
@@ -20,6 +21,7 @@ def plan_sections(planning: Planning) -> list[Section]:
             "What to do", [Prose(plan_advice(planning), quote=True), _shares(planning.chosen), _placement(planning)]
         ),
         Section("What it saves", [_savings(planning.chosen), Prose(_boundary(planning)), _policies(planning)]),
+        line_section(planning.evaluator, planning.objective),
         Section("Thresholds", _surface(planning)),
         Section("Energy against runtime", [_front(planning)]),
         Section("What a token costs", [_curves(planning)]),

@@ -1,4 +1,4 @@
-"""Pictures of a profile: Figures 1 and 2 for new systems, prefill and decoding, batches, and the power trace."""
+"""Pictures of a profile: Figures 1 and 2 for new systems, prefill and decoding, and the power trace."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
-from wattshed.report.canvas import colour, drawn, marker, panels, powers_of_two
-from wattshed.report.profile_points import Along, Point, knee, quantities, sweep
+from wattshed.report.canvas import GREY, colour, drawn, marker, panels, plain_logarithm, powers_of_two
+from wattshed.report.marks import draw_points, hollow_mark
+from wattshed.report.profile_points import FROZEN_TOKENS, Along, Trials, frozen_tokens, knee, quantities, sweep
 
 LABELS: Final = {
     "runtime_s": "Runtime (s)",
@@ -23,7 +24,6 @@ LABELS: Final = {
 _TRACE_POINTS: Final = 4000
 """Most points of a power trace that a picture shows of each channel."""
 
-Trials = Mapping[System, Sequence[Measurement]]
 Trace = Mapping[str, Sequence[tuple[float, float]]]
 """Power samples by channel: (seconds, watts)."""
 
@@ -33,17 +33,20 @@ def sweep_figure(new: Trials, known: Trials, along: Along, channel: Channel) -> 
     """Figure 1 (input) or 2 (output): the new systems in colour with 95 % intervals, known ones in grey behind them."""
     drawing, axes = panels(3, height_in=3.8)
     for axis, (name, quantity) in zip(axes, quantities(channel).items(), strict=True):
-        for trials in known.values():
-            _line(axis, sweep(trials, along, quantity), "#bbbbbb", "")
+        for position, (system, trials) in enumerate(known.items()):
+            points, mark = sweep(trials, along, quantity), marker(position)
+            draw_points(axis, points, shown=GREY, mark=mark, label=f"{system.name} · {system.model}")
         for position, (system, trials) in enumerate(new.items()):
             points = sweep(trials, along, quantity)
-            _line(axis, points, colour(position), describe(system), marker(position))
+            label = describe(system) + _frozen(trials, along)
+            draw_points(axis, points, shown=colour(position), mark=marker(position), label=label)
             if (name, along) == ("throughput_tokens_per_s", "input"):
                 _knee(axis, knee(sweep(trials, along, quantities(channel)["runtime_s"])), position)
         axis.set(xlabel=f"{along} tokens", title=LABELS[name])
         _logarithmic(axis)
-    handles, labels = axes[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
+    handles, _ = axes[0].get_legend_handles_labels()
+    by_host = any(trial.bound == "host" for trials in new.values() for trial in trials)
+    drawing.legend(handles=[*handles, *([hollow_mark()] if by_host else [])], loc="outside lower center", ncols=2)
     return drawing
 
 
@@ -68,34 +71,6 @@ def first_token_figure(trials: Sequence[Measurement]) -> Figure:
 
 
 @drawn
-def batch_figure(new: Trials, channel: Channel) -> Figure:
-    """Energy per token and runtime against the number of requests in flight, a line a shape."""
-    drawing, axes = panels(2, height_in=3.2, width_in=4.4)
-    chosen = {name: quantities(channel)[name] for name in ("energy_per_token_j", "runtime_s")}
-    lines: dict[tuple[str, int, int], list[Measurement]] = defaultdict(list)
-    for system, trials in new.items():
-        for trial in trials:
-            key = system.label, trial.requested_input_tokens, trial.requested_output_tokens
-            lines[key].append(trial)
-    several = {key: trials for key, trials in lines.items() if len({t.system.concurrency for t in trials}) > 1}
-    for axis, (name, quantity) in zip(axes, chosen.items(), strict=True):
-        for position, ((label, m, n), trials) in enumerate(sorted(several.items())):
-            by_batch: dict[int, list[float]] = defaultdict(list)
-            for trial in trials:
-                value = quantity(trial)
-                if value is not None:
-                    by_batch[trial.system.concurrency].append(value)
-            batches = sorted(by_batch)
-            means = [float(np.mean(by_batch[batch])) for batch in batches]
-            if batches:
-                axis.plot(batches, means, marker=marker(position), color=colour(position), label=f"{label}: ({m}, {n})")
-        axis.set(xlabel="requests in flight", title=LABELS[name])
-        _logarithmic(axis)
-    drawing.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center")
-    return drawing
-
-
-@drawn
 def power_figure(trace: Trace) -> Figure:
     """Power of every channel over the campaign."""
     drawing, (axis,) = panels(1, height_in=2.8, width_in=9.0)
@@ -114,8 +89,8 @@ def describe(system: System) -> str:
     """A system in a legend: what tells it from its neighbours."""
     cache = {True: "KV cache", False: "no cache", None: ""}[system.kv_cache]
     batch = f"batch {system.concurrency}" if system.concurrency > 1 else ""
-    host = f"host {system.host}" if system.host else ""
-    return " · ".join(part for part in (system.name, system.model, system.engine or "", cache, batch, host) if part)
+    parts = (system.name, system.model, system.engine, cache, batch, system.host)
+    return " · ".join(part for part in parts if part)
 
 
 def has_first_tokens(trials: Iterable[Measurement]) -> bool:
@@ -123,11 +98,11 @@ def has_first_tokens(trials: Iterable[Measurement]) -> bool:
     return any(trial.ttft_s is not None for trial in trials)
 
 
-def _line(axis: Axes, points: Sequence[Point], shown: str, label: str, mark: str = "") -> None:
-    if points:
-        tokens, means = [point.tokens for point in points], [point.mean for point in points]
-        half_widths = [point.half_width or 0.0 for point in points]
-        axis.errorbar(tokens, means, yerr=half_widths, color=shown, marker=mark, label=label or None, capsize=2)
+def _frozen(trials: Sequence[Measurement], along: Along) -> str:
+    """What the other length stands at, where that is not the paper's."""
+    frozen = frozen_tokens(trials, along)
+    letter = "n" if along == "input" else "m"
+    return "" if frozen in (None, FROZEN_TOKENS) else f" · {letter} = {frozen}"
 
 
 def _knee(axis: Axes, at_tokens: float | None, position: int) -> None:
@@ -144,5 +119,5 @@ def _logarithmic(axis: Axes) -> None:
     if not axis.lines:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")
         return
-    axis.set_yscale("log")
     powers_of_two(axis)
+    plain_logarithm(axis)

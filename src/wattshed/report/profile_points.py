@@ -4,7 +4,7 @@ Works from trials alone, so a published profile draws the same figures as the ma
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -22,15 +22,22 @@ FROZEN_TOKENS: Final = 32
 
 Quantity = Callable[[Measurement], float | None]
 
+Trials = Mapping[System, Sequence[Measurement]]
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Mean of K trials at one setting, with the half-width of its 95 % t-interval; None at K = 1."""
+    """Mean of K trials at one setting, with the half-width of its 95 % t-interval; None at K = 1.
 
-    tokens: int
+    `host_bound` says that the host paced one of them or more: the mean then tells of the host as well. `at` is what
+    the setting counts: tokens along a sweep, requests in flight along a batch.
+    """
+
+    at: int
     mean: float
     half_width: float | None
     trials: int
+    host_bound: bool = False
 
 
 def quantities(channel: Channel) -> dict[str, Quantity]:
@@ -47,6 +54,19 @@ def quantities(channel: Channel) -> dict[str, Quantity]:
     }
 
 
+def output_quantities(channel: Channel) -> dict[str, Quantity]:
+    """What one output token costs, the prefill shared out over them: the quantities of the effects."""
+
+    def per_output_token_j(trial: Measurement) -> float | None:
+        energy_j = trial.energy_j(channel)
+        return None if energy_j is None else energy_j / trial.output_tokens
+
+    return {
+        "energy_per_output_token_j": per_output_token_j,
+        "runtime_per_output_token_s": lambda trial: trial.query_runtime_s / trial.output_tokens,
+    }
+
+
 def measured(profile: Profile) -> dict[System, list[Measurement]]:
     """The trials that count, by system, without warm-ups and validation experiments."""
     trials: dict[System, list[Measurement]] = defaultdict(list)
@@ -58,16 +78,27 @@ def measured(profile: Profile) -> dict[System, list[Measurement]]:
 
 def sweep(trials: Iterable[Measurement], along: Along, quantity: Quantity) -> list[Point]:
     """Points along one length, the other frozen at 32 or as near to it as was measured."""
-    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+    cells: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
     for trial in trials:
-        value = quantity(trial)
         m, n = trial.requested_input_tokens, trial.requested_output_tokens
-        if value is not None:
-            cells[(m, n) if along == "input" else (n, m)].append(value)
+        if quantity(trial) is not None:
+            cells[(m, n) if along == "input" else (n, m)].append(trial)
     if not cells:
         return []
-    frozen = min({other for _, other in cells}, key=lambda other: abs(np.log(other / FROZEN_TOKENS)))
-    return [_point(tokens, values) for (tokens, other), values in sorted(cells.items()) if other == frozen]
+    frozen = _nearest({other for _, other in cells})
+    swept = [point(tokens, pool, quantity) for (tokens, other), pool in sorted(cells.items()) if other == frozen]
+    return [found for found in swept if found is not None]
+
+
+def frozen_tokens(trials: Iterable[Measurement], along: Along) -> int | None:
+    """What the other length of a sweep is frozen at; `None` without trials."""
+    return _nearest(
+        {trial.requested_output_tokens if along == "input" else trial.requested_input_tokens for trial in trials}
+    )
+
+
+def _nearest(lengths: Collection[int]) -> int | None:
+    return min(lengths, key=lambda length: abs(np.log(length / FROZEN_TOKENS)), default=None)
 
 
 def knee(points: Sequence[Point]) -> float | None:
@@ -79,12 +110,16 @@ def knee(points: Sequence[Point]) -> float | None:
     if len(points) < 3:
         return None
     floor_s, last = min(point.mean for point in points), points[-1]
-    per_token_s = last.mean / last.tokens
+    per_token_s = last.mean / last.at
     found = floor_s / per_token_s
-    return found if found < last.tokens / 2 else None
+    return found if found < last.at / 2 else None
 
 
-def _point(tokens: int, values: Sequence[float]) -> Point:
-    known = np.array(values)
-    half = half_width(known, t_quantile(known.size - 1, 0.95)) if known.size > 1 else None
-    return Point(tokens, float(known.mean()), half, known.size)
+def point(at: int, trials: Iterable[Measurement], quantity: Quantity) -> Point | None:
+    """The mean of a quantity over the trials that know it; `None` where none does."""
+    known = [(value, trial.bound == "host") for trial in trials if (value := quantity(trial)) is not None]
+    if not known:
+        return None
+    values = np.array([value for value, _ in known])
+    half = half_width(values, t_quantile(values.size - 1, 0.95)) if values.size > 1 else None
+    return Point(at, float(values.mean()), half, values.size, any(by_host for _, by_host in known))

@@ -1,0 +1,146 @@
+"""The effects in sentences made from the cells, extremes named by their shapes; no mean hides what the host paced."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from wattshed.report.effects import Batch, Contrast, Effect, Pair, Shape, TokenCost, known_ratios
+from wattshed.report.effects_figures import SIDES
+from wattshed.report.page import Table
+from wattshed.report.profile_points import Point
+from wattshed.units import milliseconds
+
+_SIDE_NOUNS: Final[dict[Effect, tuple[str, str]]] = {
+    "cache": ("without a KV cache", "with one"),
+    "launch": ("with kernels launched one by one", "with a replayed graph"),
+}
+
+
+def contrast_words(contrast: Contrast, effect: Effect) -> str:
+    """How far the two sides lie apart, where most and where least, and how many cells the host paced."""
+    before, after = _SIDE_NOUNS[effect]
+    known = known_ratios(contrast.pairs)
+    said = f"{contrast.after.model}, {len(contrast.pairs)} cells on both sides. "
+    if known:
+        least, most = known[0], known[-1]
+        said += (
+            f"An output token {before} takes {least.joules_ratio:.2f} {_at(least.shape)} to {most.joules_ratio:.2f} "
+            f"{_at(most.shape)} times the joules that it takes {after}; there it takes "
+            f"{_joules(most.before)} and {_joules(most.after)}. "
+        )
+    least, most = (end(contrast.pairs, key=lambda pair: pair.seconds_ratio) for end in (min, max))
+    said += (
+        f"In time the factor is {least.seconds_ratio:.2f} {_at(least.shape)} to {most.seconds_ratio:.2f} "
+        f"{_at(most.shape)}. "
+    )
+    return said + _paced(contrast.pairs, before, after) + _hosts(contrast)
+
+
+def batch_words(batch: Batch) -> str:
+    """What requests in flight do to the joules of an output token, and what each of them waits for it."""
+    first, last = batch.costs[0], batch.costs[-1]
+    said = f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_at(batch.shape)}: "
+    said += f"from {first.runtime.at} to {last.runtime.at} requests in flight an output token goes "
+    if first.energy is not None and last.energy is not None:
+        ratio = first.energy.mean / last.energy.mean
+        said += f"from {_joules(first)} to {_joules(last)}, {ratio:.1f} times less, and "
+    slower = last.runtime.mean / first.runtime.mean
+    said += f"from {_time(first)} to {_time(last)} for each who waits, {slower:.1f} times longer. "
+    by_host = [str(cost.runtime.at) for cost in batch.costs if cost.host_bound]
+    return said + (
+        f"The host set the pace at {', '.join(by_host)} in flight." if by_host else "The device set the pace."
+    )
+
+
+def contrast_table(contrast: Contrast, effect: Effect) -> Table:
+    """Every cell of a contrast."""
+    before, after = SIDES[effect]
+    header = (
+        "m",
+        "n",
+        f"J {before}",
+        f"J {after}",
+        "ratio",
+        f"ms {before}",
+        f"ms {after}",
+        "ratio",
+        "paced by the host",
+    )
+    rows = [
+        (
+            *(str(tokens) for tokens in pair.shape),
+            _value(pair.before.energy),
+            _value(pair.after.energy),
+            "–" if pair.joules_ratio is None else f"{pair.joules_ratio:.2f}",
+            _value(pair.before.runtime, in_ms=True),
+            _value(pair.after.runtime, in_ms=True),
+            f"{pair.seconds_ratio:.2f}",
+            _paced_sides(pair, before, after),
+        )
+        for pair in contrast.pairs
+    ]
+    return Table(f"An output token of {contrast.after.model}, cell by cell", header, rows, folded=True)
+
+
+def batch_table(batches: Sequence[Batch]) -> Table:
+    """Every cell of the batches."""
+    rows = [
+        (
+            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_at(batch.shape)}",
+            str(cost.runtime.at),
+            _value(cost.energy),
+            _value(cost.runtime, in_ms=True),
+            "host" if cost.host_bound else "device",
+        )
+        for batch in batches
+        for cost in batch.costs
+    ]
+    header = ("system and shape", "in flight", "J per output token", "ms per output token", "paced by")
+    return Table("Requests in flight", header, rows, folded=True)
+
+
+def _paced(pairs: Sequence[Pair], before: str, after: str) -> str:
+    """How many cells of either side the host paced, and what remains once they are set aside."""
+    counts = sum(pair.before.host_bound for pair in pairs), sum(pair.after.host_bound for pair in pairs)
+    if not any(counts):
+        return "The host set the pace of none. "
+    own = known_ratios([pair for pair in pairs if not (pair.before.host_bound or pair.after.host_bound)])
+    said = f"The host set the pace of {counts[0]} of {len(pairs)} cells {before} and of {counts[1]} {after}: "
+    if not own:
+        return said + "in every pair a side tells of the host as well. "
+    ratios = f"{own[0].joules_ratio:.2f}" + (f" to {own[-1].joules_ratio:.2f}" if len(own) > 1 else "")
+    return said + f"in the {len(own)} pairs that it left to the device, the factor in joules is {ratios}. "
+
+
+def _hosts(contrast: Contrast) -> str:
+    if contrast.before.host == contrast.after.host:
+        return ""
+    return (
+        "The two sides bear different host labels: were these two hosts, what differs between them is in the factors."
+    )
+
+
+def _paced_sides(pair: Pair, before: str, after: str) -> str:
+    sides = ((before, pair.before.host_bound), (after, pair.after.host_bound))
+    return "; ".join(name for name, paced in sides if paced) or "neither"
+
+
+def _at(shape: Shape) -> str:
+    return f"(m = {shape[0]}, n = {shape[1]})"
+
+
+def _joules(cost: TokenCost) -> str:
+    return "unknown joules" if cost.energy is None else f"{cost.energy.mean:.3g} J"
+
+
+def _time(cost: TokenCost) -> str:
+    return f"{milliseconds(cost.runtime.mean):.3g} ms"
+
+
+def _value(point: Point | None, *, in_ms: bool = False) -> str:
+    """A mean with its half-width, or how little stands behind it."""
+    if point is None:
+        return "–"
+    mean, half_width = (milliseconds(number) if in_ms else number for number in (point.mean, point.half_width or 0.0))
+    if point.half_width is None:
+        return f"{mean:.3g} (one trial)"
+    return f"{mean:.3g} ± {half_width:.2g}" if half_width < 10 else f"{mean:.3g} ± {half_width:.0f}"
