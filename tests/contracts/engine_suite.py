@@ -54,10 +54,6 @@ class EngineSuite:
         assert {generation.output_tokens for generation in generations} == {request_.output_tokens}
         assert all(generation.input_tokens >= request_.input_tokens for generation in generations)
 
-    def test_says_how_much_warms_it_up(self, engine: Engine) -> None:
-        """A warm-up takes at least one token, or a whole request."""
-        assert engine.warm_up_tokens is None or engine.warm_up_tokens >= 1
-
     def test_reads_prompts_of_the_asked_length(self, engine: Engine) -> None:
         """A prompt of ordinary length is met exactly."""
         engine.load()

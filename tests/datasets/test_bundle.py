@@ -1,5 +1,8 @@
-"""What ships with the package is the reference data, re-encoded and nothing else."""
+"""What ships with the package is the reference data, re-encoded, and our own campaigns, published: nothing else."""
 
+import os
+import subprocess
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +13,10 @@ from polars.testing import assert_frame_equal
 
 from wattshed.datasets.profiles import BUNDLED
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "bundle_reference.py"
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "tools" / "bundle_reference.py"
+OURS = "h100"
+"""The profile that was measured, not re-encoded."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,8 @@ def test_the_bundle_equals_a_fresh_encoding(tool: ModuleType, reference: Path, t
     tool.main(reference, tmp_path)
 
     fresh = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
-    assert fresh == {path.relative_to(BUNDLED) for path in BUNDLED.rglob("*.*") if path.suffix != ".md"}
+    encoded = {path.relative_to(BUNDLED) for path in BUNDLED.rglob("*.*") if path.suffix != ".md"}
+    assert fresh == {path for path in encoded if path.parts[0] != OURS}
     for path in fresh:
         if path.suffix == ".parquet":
             assert_frame_equal(pl.read_parquet(tmp_path / path), pl.read_parquet(BUNDLED / path))
@@ -78,4 +85,20 @@ def test_the_bundle_is_small() -> None:
 def test_every_data_set_has_its_card() -> None:
     """Each bundled directory says in a README where its numbers come from."""
     for directory in BUNDLED.iterdir():
-        assert "github" in (directory / "README.md").read_text()
+        words = (directory / "README.md").read_text()
+        assert "github" in words or "measured by wattshed" in words
+
+
+def test_publishing_the_raw_campaigns_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    """What ships as `bundled:h100` is what the script makes of the raw bundles."""
+    wattshed = Path(sys.executable).with_name("wattshed")
+    again = tmp_path / OURS
+
+    subprocess.run(  # our own script
+        [ROOT / "campaigns" / OURS / "publish.sh", again], check=True, env=os.environ | {"WATTSHED": str(wattshed)}
+    )
+
+    names = sorted(path.name for path in (BUNDLED / OURS).iterdir())
+    assert sorted(path.name for path in again.iterdir()) == names
+    for name in names:
+        assert (again / name).read_bytes() == (BUNDLED / OURS / name).read_bytes(), name

@@ -136,7 +136,7 @@ def test_no_path_of_a_machine_is_written_down(root: Path) -> None:
 
 def _flags(verb: str) -> list[str]:
     parameters = typer.main.get_group(app).commands[verb].params
-    return [flag for parameter in parameters for flag in parameter.opts if flag.startswith("--")]
+    return [flag for one in parameters for flag in (*one.opts, *one.secondary_opts) if flag.startswith("--")]
 
 
 def _generated(root: Path) -> dict[str, str]:

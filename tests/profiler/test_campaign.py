@@ -19,7 +19,7 @@ from wattshed.profiler.events import (
 )
 from wattshed.profiler.stopping import Fixed, Relative
 from wattshed.profiler.summary import pooled, summarised
-from wattshed.testing import Failures, Sensor, SyntheticEngine
+from wattshed.testing import Failures, Sensor
 
 
 def of_kind(events: list[Event], kind: type[Event]) -> list[Event]:
@@ -209,14 +209,8 @@ def test_a_campaign_ends_when_its_time_is_up() -> None:
     assert rest[-1] == CampaignDone(1, "complete")
 
 
-def test_a_warm_up_takes_no_more_output_than_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It belongs to its cell, makes fewer tokens, and says so."""
-    monkeypatch.setattr(SyntheticEngine, "warm_up_tokens", 9)
+def test_a_warm_up_is_a_whole_query() -> None:
+    """No length of a sequence is new to the engine when its cell is measured (decision 0008)."""
+    warm = [event.trial for event in of_kind(measured(campaign(), world()), TrialDone) if event.trial.warm_up]
 
-    events = measured(campaign(), world())
-
-    warm = [event.trial for event in of_kind(events, TrialDone) if event.trial.warm_up]
-    assert {trial.output_tokens for trial in warm} == {8, 9}
-    assert {trial.requested_output_tokens for trial in warm} == {8, 32, 64}
-    assert {trial.reasons for trial in warm if trial.requested_output_tokens == 8} == {("warm_up", "no_cpu_meter")}
-    assert all("short_output" in trial.reasons for trial in warm if trial.requested_output_tokens > 9)
+    assert all(trial.output_tokens == trial.requested_output_tokens for trial in warm)

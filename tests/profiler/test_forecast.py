@@ -70,17 +70,6 @@ def test_a_predictor_that_is_off_is_off_for_all_cells_at_once() -> None:
     assert (low, high) == (pytest.approx(0.905), pytest.approx(1.095))
 
 
-def test_a_short_warm_up_costs_what_it_warms_up_with() -> None:
-    """An engine that is warm after 8 tokens does not answer a whole query for it."""
-    plan = campaign([Shape(8, 512)])
-
-    whole, short = (forecast(plan, exact, warm_up_tokens=tokens).expected for tokens in (None, 8))
-
-    assert whole is not None
-    assert short is not None
-    assert whole.duration_s.value - short.duration_s.value == pytest.approx(3 * 0.05 * (520 - 2 * 16))
-
-
 def test_one_unknown_cell_leaves_the_sum_unknown() -> None:
     """A cell without a cost has a least time, and no sum pretends to hold it."""
 

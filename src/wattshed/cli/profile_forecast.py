@@ -39,11 +39,10 @@ def show_forecast(campaign: "Campaign", choice: "EngineChoice", *, predictor: Pa
 
     Raises `UsageError` where the file holds several predictors and `--name` and `--model` do not say which.
     """
-    from wattshed.cli.profile_rig import engine_of
     from wattshed.profiler.forecast import forecast
 
     basis = _basis(choice, predictor)
-    foreseen = forecast(campaign, basis.cost_of, warm_up_tokens=engine_of(choice, NO_HOST).warm_up_tokens)
+    foreseen = forecast(campaign, basis.cost_of)
     document = _document(campaign, foreseen, basis)
     emit(document, as_json=as_json, show=lambda console: _show(console, campaign, foreseen, basis))
 

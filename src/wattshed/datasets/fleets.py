@@ -12,7 +12,7 @@ systems:
     host_power_w: 40                   # default: 0; power that the meters did not see
   - system: M1-Pro
     max_output_tokens: 256             # default: what the profile says; likewise max_input_tokens, max_total_tokens
-  - system: H100 80GB (eager, no cache)
+  - system: H100 80GB (no cache)
     profile: profiles/h100             # default: the fleet's; where this one was measured
 
 Where systems were measured in several profiles, random weights of a published architecture count as its model.

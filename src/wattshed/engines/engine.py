@@ -5,12 +5,9 @@ raises `EngineError` with a reason (`out_of_memory`, `timed_out`, `engine_gone`,
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from wattshed.domain.system import System
-
-WARM_UP_TOKENS: Final = 32
-"""Output tokens that warm up an engine that runs step by step; a long query without cache would take a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +47,6 @@ class Engine(Protocol):
     @property
     def system(self) -> System:
         """What is being measured."""
-        ...
-
-    @property
-    def warm_up_tokens(self) -> int | None:
-        """Output tokens after which a request runs at its usual pace; `None` where only a whole one warms up."""
         ...
 
     def load(self) -> None:

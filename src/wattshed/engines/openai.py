@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from wattshed.domain.system import System
 from wattshed.engines.client import Client
-from wattshed.engines.engine import WARM_UP_TOKENS, Generation, Request
+from wattshed.engines.engine import Generation, Request
 from wattshed.engines.prompts import synthetic_text
 from wattshed.errors import EngineError
 
@@ -66,11 +66,6 @@ class OpenAIEngine:
         self._runner: asyncio.Runner | None = None
         self._scale = WordScale()
         self._counts = False
-
-    @property
-    def warm_up_tokens(self) -> int | None:
-        """A few."""
-        return WARM_UP_TOKENS
 
     def load(self) -> None:
         """Find out what the server understands; costs three tokens."""

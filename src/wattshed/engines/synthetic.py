@@ -103,11 +103,6 @@ class SyntheticEngine:
         self._loaded = False
         self._requests = 0
 
-    @property
-    def warm_up_tokens(self) -> int | None:
-        """A whole request, so that every query of a campaign is the same."""
-        return None
-
     def load(self) -> None:
         """Be ready; takes no time."""
         self._loaded = True

@@ -21,7 +21,7 @@ from wattshed.domain.choices import Configuration, Device, Precision
 from wattshed.domain.system import System
 from wattshed.engines.architectures import architecture
 from wattshed.engines.decoding import Decoder, EagerDecoder, StaticGraphDecoder, cuda_graph
-from wattshed.engines.engine import WARM_UP_TOKENS, Generation, Request
+from wattshed.engines.engine import Generation, Request
 from wattshed.engines.loading import hardware_name, load_model
 from wattshed.engines.prompts import file_tokens, read_prompts, synthetic_tokens
 from wattshed.errors import EngineError, MissingError, UsageError
@@ -102,11 +102,6 @@ class TransformersEngine:
             settings.kv_cache,
             host=settings.host,
         )
-
-    @property
-    def warm_up_tokens(self) -> int | None:
-        """A few; a static graph is recorded for one shape, so there it takes a whole request."""
-        return WARM_UP_TOKENS if self._settings.configuration == "eager" else None
 
     def load(self) -> None:
         """Bring the model onto the device; `MissingError` where there is no such device or model."""

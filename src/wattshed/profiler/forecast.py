@@ -8,7 +8,7 @@ carried through as resamplings, R of them: a predictor that is off is off for ev
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
@@ -73,10 +73,10 @@ class Forecast:
     expected: Expected | None
 
 
-def forecast(campaign: Campaign, cost_of: CostOf, *, warm_up_tokens: int | None = None) -> Forecast:
-    """What the campaign will take; `warm_up_tokens` are those of its engine (`engines/engine.py`)."""
+def forecast(campaign: Campaign, cost_of: CostOf) -> Forecast:
+    """What the campaign will take."""
     known = cache(cost_of)
-    spent = [_spent(campaign, visit, known, warm_up_tokens) for visit in campaign.visits]
+    spent = [_spent(campaign, visit, known) for visit in campaign.visits]
     visits = tuple(_visit(campaign, *pair) for pair in zip(campaign.visits, spent, strict=True))
     return Forecast(
         visits,
@@ -128,13 +128,11 @@ class _Spent(NamedTuple):
     extrapolated: bool
 
 
-def _spent(campaign: Campaign, visit: Visit, cost_of: CostOf, warm_up_tokens: int | None) -> _Spent | None:
-    shape = visit.shape
-    warm_up_shape = replace(shape, output_tokens=min(warm_up_tokens or shape.output_tokens, shape.output_tokens))
-    cost, warm_up = cost_of(shape), cost_of(warm_up_shape)
-    if cost is None or warm_up is None:
+def _spent(campaign: Campaign, visit: Visit, cost_of: CostOf) -> _Spent | None:
+    cost = cost_of(visit.shape)
+    if cost is None:
         return None
-    window, warming = _window(cost, campaign.window_s), campaign.warm_ups * _window(warm_up, WARM_UP_S)
+    window, warming = _window(cost, campaign.window_s), campaign.warm_ups * _window(cost, WARM_UP_S)
     in_time = np.floor((campaign.cell_timeout_s - warming[0]) / window[0]) + 1
     windows = np.clip(in_time, 1, fewest_windows(campaign, visit))
     duration_s, energy_j = warming + windows * window

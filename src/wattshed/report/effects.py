@@ -125,9 +125,14 @@ def _pairs(before: dict[Shape, TokenCost], after: dict[Shape, TokenCost]) -> tup
     return tuple(Pair(shape, cost, after[shape]) for shape, cost in before.items() if shape in after)
 
 
+def _at_home(before: System, after: System) -> System:
+    """The system under the other's name and on its host, neither of which is what a contrast changes."""
+    return replace(before, name=after.name, host=after.host)
+
+
 def _cached(before: System, after: System) -> bool:
     changed = before.kv_cache is False and after.kv_cache is True
-    return changed and replace(before, kv_cache=True, host=after.host) == after
+    return changed and replace(_at_home(before, after), kv_cache=True) == after
 
 
 def _graphed(before: System, after: System) -> bool:
@@ -136,7 +141,7 @@ def _graphed(before: System, after: System) -> bool:
         (system.engine or "").rpartition(" ")[::2] for system in (before, after)
     )
     changed = launching == EAGER and other != EAGER and words == other_words
-    return changed and replace(before, engine=after.engine, host=after.host) == after
+    return changed and replace(_at_home(before, after), engine=after.engine) == after
 
 
 _CHANGES: Final[dict[Effect, Callable[[System, System], bool]]] = {"cache": _cached, "launch": _graphed}
