@@ -24,6 +24,9 @@ S_PER_MS: Final = 1e-3
 S_PER_NS: Final = 1e-9
 """Seconds in a nanosecond (SI prefix)."""
 
+S_PER_MIN: Final = 60.0
+"""Seconds in a minute."""
+
 S_PER_H: Final = 3600.0
 """Seconds in an hour."""
 

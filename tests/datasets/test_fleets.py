@@ -182,10 +182,10 @@ def test_a_defect_is_found(old: str, new: str, message: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no fleet; write at least 'model: NAME' and 'systems:' with a list"),
-        (b"- M1-Pro\n", "holds no fleet; "),
+        (b"", "holds no mapping of keys; write at least 'model: NAME' and 'systems:' with a list"),
+        (b"- M1-Pro\n", "holds no mapping of keys; "),
         (b"model: \xe9\n", "is not UTF-8 text; save it as UTF-8"),
-        (b"model: " + b"[" * 3000 + b"]" * 3000, "is nested too deeply; write a list of systems, each with its keys"),
+        (b"model: " + b"[" * 3000 + b"]" * 3000, "is nested too deeply; write at least"),
         (b"model: \x00\n", "is not YAML text; take out what is not printable"),
         (b"model: a\nsystems: []\n", ""),
         (b"model: !!python/object:os.system a\n", "is not YAML: could not determine a constructor"),

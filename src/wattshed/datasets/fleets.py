@@ -23,18 +23,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wattshed.datasets.defects import Defect, advice, model_defects, quoted, refuse, shortened
+from wattshed.datasets.defects import Defect, advice, model_defects, refuse
 from wattshed.datasets.profiles import PREFIX, read_profile
+from wattshed.datasets.yaml_file import read_yaml
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.domain.joining import joined, told_apart, work_of
 from wattshed.domain.measurement import Profile
 from wattshed.domain.system import Fleet, Limits, Pool
 from wattshed.errors import InputError
-from wattshed.files import read_whole
 
+WANTED = "the YAML file of a fleet (see the guide 'Plan a fleet')"
+FIX = "write at least 'model: NAME' and 'systems:' with a list"
 _MOST_REPLICAS = 1_000_000
 _MOST_HOST_POWER_W = 100_000.0
 """More than a whole rack of servers draws: a slip of the unit."""
@@ -78,7 +79,7 @@ def read_fleet(path: str | Path) -> Fleet:
 def parse_fleet(path: Path) -> tuple[Fleet | None, list[Defect]]:
     """The fleet in a file, or everything that is wrong with it."""
     try:
-        document = _Document.model_validate(_yaml(path))
+        document = _Document.model_validate(read_yaml(path, wanted=WANTED, fix=FIX))
     except ValidationError as error:
         return None, model_defects(error, _Document, str(path))
     except InputError as error:
@@ -149,44 +150,3 @@ def _namesakes(pools: Iterable[Pool], path: str) -> Iterator[Defect]:
             fix = "give each a name of its own, or one entry a higher count"
             yield Defect(path, f"a second entry is called {pool.name!r}", field=f"systems[{position}].name", fix=fix)
         seen.add(pool.name)
-
-
-def _yaml(path: Path) -> object:
-    content = read_whole(path, wanted="the YAML file of a fleet (see the guide 'Plan a fleet')")
-    try:
-        document: object = yaml.load(content.decode(), _Loader)  # noqa: S506  a SafeLoader, below
-    except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", fix="save it as UTF-8") from error
-    except yaml.MarkedYAMLError as error:
-        row = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise InputError(
-            f"is not YAML: {shortened(error.problem or '', 120)}", row=row, fix="mend that line"
-        ) from error
-    except yaml.YAMLError as error:
-        raise InputError("is not YAML text", fix="take out what is not printable") from error
-    except RecursionError as error:
-        raise InputError("is nested too deeply", fix="write a list of systems, each with its keys") from error
-    if not isinstance(document, dict):
-        raise InputError("holds no fleet", fix="write at least 'model: NAME' and 'systems:' with a list")
-    return document
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not the last of the two, and so is a value of no meaning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        seen: set[str] = set()
-        keys = node.value if node.id == "mapping" else ()  # what else calls itself a map is refused below
-        for key, _ in keys:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"key {quoted(key.value)} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:  # what PyYAML lets out
-            problem = f"{quoted(node.value)} is no {node.tag.rpartition(':')[2]}; write it in quotes if it is text"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import polars as pl
 
-from wattshed.datasets.defects import DTYPE_OF_KIND, Defect, advice, quoted, refuse, shortened, table_defects
+from wattshed.datasets.defects import Defect, advice, quoted, refuse, shortened
 from wattshed.datasets.manifest import FILE as MANIFEST_FILE
 from wattshed.datasets.manifest import Manifest, parse_manifest
+from wattshed.datasets.table_defects import DTYPE_OF_KIND, table_defects
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL, WINDOW
 from wattshed.domain.system import System

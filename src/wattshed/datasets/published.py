@@ -8,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from wattshed.datasets.defects import refuse, table_defects
+from wattshed.datasets.defects import refuse
 from wattshed.datasets.profiles import BUNDLED, PREFIX, profile_directory
+from wattshed.datasets.table_defects import table_defects
 from wattshed.domain.arrays import Integers
 from wattshed.domain.schema import PUBLISHED
 

@@ -20,7 +20,6 @@ import numpy as np
 import polars as pl
 from pydantic import JsonValue, TypeAdapter
 
-from wattshed.datasets.defects import DTYPE_OF_KIND
 from wattshed.datasets.manifest import (
     CampaignRecord,
     CellRecord,
@@ -34,6 +33,7 @@ from wattshed.datasets.manifest import (
     UnmeasuredCell,
 )
 from wattshed.datasets.profiles import TRIALS_FILE, encoded_trials, write_profile
+from wattshed.datasets.table_defects import DTYPE_OF_KIND
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.schema import SAMPLE
 from wattshed.errors import CheckFailedError, InputError

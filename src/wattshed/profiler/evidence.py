@@ -11,9 +11,10 @@ from typing import Final, Literal
 
 import polars as pl
 
-from wattshed.datasets.defects import refuse, table_defects
+from wattshed.datasets.defects import refuse
 from wattshed.datasets.manifest import CampaignRecord, ChannelRecord, Manifest
 from wattshed.datasets.profiles import TRIALS_FILE, profile_directory, read_manifest, read_profile
+from wattshed.datasets.table_defects import table_defects
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import SAMPLE
 from wattshed.errors import InputError
