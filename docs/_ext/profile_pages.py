@@ -13,16 +13,24 @@ from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
 from wattshed.datasets.profiles import bundled_profiles, read_profile
 from wattshed.datasets.workloads import read_workload
 from wattshed.domain.measurement import Profile
-from wattshed.planner.audit_fleet import audit_fleet
+from wattshed.planner.audit_fleet import FleetAudit, audit_fleet
 from wattshed.report.canvas import svg
 from wattshed.report.checks_page import checks_section
+from wattshed.report.effects_lengths import TITLE as LENGTHS
 from wattshed.report.fleet_page import fleet_sections
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_page import best_channel, profile_pictures, profile_sections
+from wattshed.report.profile_words import abstract_table, beside_section
 
 NAME = "h100"
+MODEL = "llama-2-7b"
+"""Whose sweeps the page shows: the model of its fleet."""
+
 FOLDER = "generated"
-PARTS = ("measured", "figures", "cache", "batch", "launch", "predictors", "advice", "line", "pairs")
+PARTS = (
+    *("abstract", "measured", "beside", "figures", "first-token", "cache", "batch", "launch"),
+    *("lengths", "predictors", "advice", "line", "pairs"),
+)
 """What the page includes, a file each."""
 
 ABSENT = "*The profile `bundled:h100` does not ship with this version.*\n"
@@ -37,20 +45,23 @@ def setup(sphinx: Sphinx) -> dict[str, bool]:
 
 def fragments(profile: Profile, fleet: Path) -> dict[str, Section]:
     """The parts of the page, by name; those that the profile has no cells for are left out."""
-    beside = read_profile("bundled:wilkins2024")
+    beside, channel, audited = read_profile("bundled:wilkins2024"), best_channel(profile), _audited(fleet)
     pictures = profile_pictures(profile, beside, {})
-    titled = {section.title: section for section in profile_sections(profile, pictures)}
-    what, figures, *effects, _cells = titled.values()
-    sweeps = [picture for name, picture in pictures.items() if "-sweep" in name]
-    by_picture = {name: section for name in pictures for section in effects if pictures[name] in section.blocks}
-    parts = dict(zip(("advice", "line", "pairs"), _fleet_sections(fleet), strict=True))
-    predictors = checks_section(profile, best_channel(profile))
+    what, _figures, *effects, _cells = profile_sections(profile, pictures)
+    shown = {name: section for name in pictures for section in effects if pictures[name] in section.blocks}
+    lengths = [section for section in effects if section.title == LENGTHS]
+    parts = zip(("advice", "line", "pairs"), fleet_sections(audited), strict=True)
+    abstract = abstract_table(profile, audited.line, audited.planning, channel)
     return {
+        "abstract": Section(abstract.caption, [abstract]),
         "measured": what,
-        "figures": Section(figures.title, sweeps),
-        "predictors": predictors,
-        **by_picture,
-        **parts,
+        "beside": beside_section(profile, beside, channel),
+        "figures": Section("Figures 1 and 2", _of_model(pictures, "-sweep")),
+        "first-token": Section("Prefill and decoding", _of_model(pictures, "first-token")),
+        "predictors": checks_section(profile, channel),
+        **shown,
+        **dict(zip(("lengths",), lengths, strict=False)),
+        **dict(parts),
     }
 
 
@@ -59,10 +70,15 @@ def markdown(section: Section, name: str, images: dict[str, str]) -> str:
     return "\n".join(_block(block, name, images) for block in section.blocks if not getattr(block, "folded", False))
 
 
-def _fleet_sections(path: Path) -> list[Section]:
+def _audited(path: Path) -> FleetAudit:
     fleet = read_fleet(path)
     profile = read_fleet_profile(fleet)
-    return fleet_sections(audit_fleet(resolve(fleet, profile), profile, read_workload("bundled:alpaca")))
+    return audit_fleet(resolve(fleet, profile), profile, read_workload("bundled:alpaca"))
+
+
+def _of_model(pictures: Mapping[str, Picture], kind: str) -> list[Picture]:
+    """The pictures of one kind of the model that the page shows; the command draws the others too."""
+    return [picture for name, picture in pictures.items() if kind in name and name.endswith(MODEL)]
 
 
 def _write(sphinx: Sphinx) -> None:

@@ -3,7 +3,7 @@
 Written to `docs/reference/generated/` before Sphinx reads its sources; the pages beside it include them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -19,6 +19,16 @@ TABLES = {
     "A row of a generic workload file": schema.WORKLOAD,
     "A row that `wattshed predict` prints": schema.PREDICTION,
     "A plotted point of the paper": schema.PUBLISHED,
+    "A request in the gateway's ledger": schema.LEDGER,
+}
+
+METRICS = {"The gateway": schema.METRICS, "An agent": schema.AGENT_METRICS}
+
+CODES = {
+    "Reason codes": schema.REASONS,
+    "How a request ended": schema.OUTCOMES,
+    "Why a request has no attributed joules": schema.ENERGY_REASONS,
+    "Why the ledger could not be written": schema.LEDGER_FAILURES,
 }
 
 
@@ -30,7 +40,12 @@ def setup(sphinx: Sphinx) -> dict[str, bool]:
 
 def pages() -> dict[str, str]:
     """Every generated page as Markdown, by file name."""
-    return {"cli.md": _cli_page(), "schema.md": _schema_page(), "errors.md": _errors_page()}
+    return {
+        "cli.md": _cli_page(),
+        "schema.md": _schema_page(),
+        "metrics.md": _metrics_page(),
+        "errors.md": _errors_page(),
+    }
 
 
 def _write(sphinx: Sphinx) -> None:
@@ -57,8 +72,26 @@ def _help(verb: str) -> str:
 
 def _schema_page() -> str:
     tables = [f"## {title}\n\n{_column_table(columns)}" for title, columns in TABLES.items()]
-    reasons = _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in schema.REASONS.items()))
-    return "\n".join([*tables, f"## Reason codes\n\n{reasons}"])
+    codes = [f"## {title}\n\n{_code_table(meanings)}" for title, meanings in CODES.items()]
+    return "\n".join([*tables, *codes])
+
+
+def _metrics_page() -> str:
+    """What gateway and agent tell Prometheus, and what their labels may say."""
+    metrics = [f"## {title}\n\n{_metric_table(table)}" for title, table in METRICS.items()]
+    labels = _table(("label", "holds"), ((f"`{label}`", meaning) for label, meaning in schema.LABELS.items()))
+    return "\n".join([*metrics, f"## Labels\n\n{labels}"])
+
+
+def _metric_table(metrics: Iterable[schema.Metric]) -> str:
+    rows = (
+        (f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.meaning) for one in metrics
+    )
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def _code_table(meanings: Mapping[str, str]) -> str:
+    return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in meanings.items()))
 
 
 def _column_table(columns: Iterable[schema.Column]) -> str:

@@ -41,6 +41,11 @@ def hours(runtime_s: float) -> float:
     return runtime_s / S_PER_H
 
 
+def minutes(runtime_s: float) -> float:
+    """A time in minutes, for people."""
+    return runtime_s / S_PER_MIN
+
+
 def percent(fraction: float) -> float:
     """A fraction in per cent, for people."""
     return 100.0 * fraction

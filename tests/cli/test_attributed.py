@@ -22,7 +22,7 @@ from wattshed.meters.activity import ATTRIBUTED
 from wattshed.meters.meter import Absent
 
 SAMPLE_S = 0.05
-PARENT = "import subprocess, sys, time; subprocess.run([sys.executable, '-c', 'import time; time.sleep(0.8)'])"
+PARENT = "import subprocess, sys, time; subprocess.run([sys.executable, '-c', 'import time; time.sleep(1.6)'])"
 PACKAGE = MeterChannel("package-0", "cpu", "a package")
 OURS = MeterChannel("package-0/our-cores", "cpu", "cores that ran us", inside="package-0")
 
@@ -74,7 +74,7 @@ def test_a_commands_joules_are_told_from_everybodys(run: Callable[..., Said], tm
     channels = {channel["channel"]["name"]: channel for channel in said.document["channels"]}
     gross_j, found = channels["apple-cpu"]["energy_j"], parts(said)
     assert set(channels) == {"apple-cpu", "apple-gpu", "apple-ane"}
-    assert found["energy impact"] == pytest.approx(0.6 * gross_j, rel=0.3)  # a sample at either end saw no command
+    assert 0.3 * gross_j < found["energy impact"] <= 0.6001 * gross_j  # samples at either end saw no command, or a part
     assert found["CPU time"] == pytest.approx(found["energy impact"] / 3, rel=1e-6)
     assert channels["apple-gpu"]["attributed"] == [{"by": None, "energy_j": None, "reason": "not_told_apart"}]
 

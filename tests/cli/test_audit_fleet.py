@@ -116,3 +116,14 @@ def test_an_unmeasured_boundary_is_refused(wattshed: Callable[..., Any], fleet: 
 
     assert ran.exit_code == 2
     assert "has no prefix predictor: 5 cells with total energy are needed, found 0" in ran.err
+
+
+def test_a_fleet_of_one_is_refused(wattshed: Callable[..., Any], tmp_path: Path) -> None:
+    """There is nothing to compare: one line that says what to add, and exit code 2."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text("model: Llama-2 (7B)\nsystems:\n  - system: M1-Pro\n")
+
+    ran = wattshed("audit", "--fleet", path)
+
+    assert ran.exit_code == 2
+    assert "field 'systems': is a fleet of one system, and an audit compares two or more" in ran.err

@@ -1,17 +1,22 @@
 """`wattshed fit` writes predictors and says what they are worth."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import typer
+from rich.console import Console
 
 from wattshed.cli import fit
 from wattshed.cli.frame import guarded
+from wattshed.datasets.profiles import read_profile
 from wattshed.domain.choices import CHANNELS, PredictorKind
+from wattshed.predictors.check import check_pair
 from wattshed.predictors.file import load
 from wattshed.predictors.fit import FORMS
+from wattshed.predictors.fit import fit as fit_profile
 
 PROFILE = "bundled:wilkins2024"
 ERRORS = {"cells", "fit_mape", "held_out_cells", "held_out_mape", "held_out_max_error", "coverage", "unseen_mape"}
@@ -69,7 +74,7 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PROFILE, "--kind", "table") == 0
 
     shown = capsys.readouterr().out
-    for words in ("held out", "covered", "Palmetto Intel+V100", "skipped M1-Pro, Falcon (7B)", "wrote predictor.json"):
+    for words in ("held out", "in 95 %", "Palmetto Intel+V100", "skipped M1-Pro, Falcon (7B)", "wrote predictor.json"):
         assert words in shown
 
 
@@ -95,3 +100,26 @@ def test_a_missing_profile_is_missing(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not Path("predictor.json").exists()
+
+
+def test_a_channel_without_joules_names_those_that_have_some(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody metered a channel the error says which ones there are, and names no pair."""
+    assert run("bundled:h100") == 2
+
+    assert capsys.readouterr().err == "wattshed: bundled:h100: has no total energy; give --channel gpu\n"
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    """No word of a name or a header is broken."""
+    pair = ("Swing AMD+A100", "Mixtral (8x7B)")
+    trials = read_profile(PROFILE).where(lambda trial: (trial.system.name, trial.system.model) == pair)
+    fitted = fit_profile(trials, kind="regression")
+    checks = {one: check_pair(trials, one, kind="regression", channel="total") for one in fitted.predictors}
+    shown = StringIO()
+
+    fit._show(Console(width=80, file=shown), fitted, checks, Path("p.json"))
+
+    assert checks
+    assert max(map(len, shown.getvalue().split("held out:")[0].splitlines())) <= 80
+    for name in ("unseen", "others", "Swing AMD+A100", "Mixtral (8x7B)", "runtime"):
+        assert f" {name} " in shown.getvalue()

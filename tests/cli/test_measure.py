@@ -140,11 +140,11 @@ def test_net_joules_stand_below_the_gross_ones() -> None:
     gross, net = measure.lines(joules(window.channels[0], window, idle_power([40.0, 40.0])))
 
     assert gross.split("·") == ["       1000.000 J gpu0            100.00 W ", " ± 39.200 J (95 %) ", " a board"]
-    assert net.split("·") == ["        600.000 J   net of idle     40.00 W ", " ± 23.520 J (95 %)"]
+    assert net.split("·") == ["        600.000 J   net of idle     40.00 W idle ", " ± 23.520 J (95 %)"]
 
 
 def test_an_unknown_sensor_leaves_no_interval() -> None:
-    """However steady the idle power is, gross and net joules by a sensor of unknown accuracy have no half-width."""
+    """However steady idle power is, joules by a sensor of unknown accuracy have no half-width but its scatter's."""
     window = WindowEnergy(0.0, 10.0, (ChannelEnergy(MeterChannel("gpu0", "gpu", "a board"), 1000.0, "counter"),))
 
     found = joules(window.channels[0], window, idle_power([39.0, 41.0]))
@@ -152,6 +152,7 @@ def test_an_unknown_sensor_leaves_no_interval() -> None:
     assert (found.energy_j, found.net_energy_j) == (1000.0, 600.0)
     assert (found.half_width_j, found.net_half_width_j) == (None, None)
     assert ["sensor not known" in line for line in measure.lines(found)] == [True, True]
+    assert measure.lines(found)[1].endswith("± 127.062 J (95 %) by the scatter of idle alone")
 
 
 def test_net_joules_carry_sensor_and_idle_uncertainty() -> None:
@@ -173,6 +174,27 @@ def test_any_meter_can_measure() -> None:
     measured = measure.measure(meter, measure.Work(lambda: 0))
 
     assert [found.channel.name for found in measured.channels] == ["synthetic-gpu"]
+
+
+@pytest.mark.parametrize(("flag", "more"), [("--idle", ()), ("--seconds", ("--pid", "1"))])
+def test_seconds_without_end_are_refused(run: Callable[..., Said], flag: str, more: tuple[str, ...]) -> None:
+    """Infinity is no time to watch: one line, and nothing runs."""
+    command = () if more else ("--", sys.executable, *NAP)
+
+    said = run(flag, "inf", *more, *command)
+
+    assert (said.exit_code, said.out) == (2, "")
+    assert f"{flag} wants a number of seconds that comes to an end, got inf" in said.err
+
+
+def test_what_is_no_program_is_said_to_be(run: Callable[..., Said], tmp_path: Path) -> None:
+    """A directory and a file that may not be run are there, and that is not denied."""
+    script = tmp_path / "script.sh"
+    script.write_text("true\n")
+
+    assert f"{tmp_path}: is a directory" in run("--", str(tmp_path)).err
+    assert f"{script}: may not be run; give its interpreter before it, or run: chmod +x" in run("--", str(script)).err
+    assert f"{tmp_path}/none: no such command" in run("--", f"{tmp_path}/none").err
 
 
 def _terminate_once(ready: Path) -> None:

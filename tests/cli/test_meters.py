@@ -13,6 +13,7 @@ from tests.meters.fakes.sysfs import Powercap
 from wattshed.cli import measure, meters
 from wattshed.cli.meter_choice import FACTORIES, KINDS, named, open_meters, present
 from wattshed.errors import MissingError, UsageError
+from wattshed.meters.combined import Combined
 from wattshed.meters.meter import Absent
 
 
@@ -141,3 +142,60 @@ def test_an_absent_meter_that_was_named_is_missing(monkeypatch: pytest.MonkeyPat
         present([*open_meters(["nvml"]), absent], all_of_them=True)
 
     assert [meter.name for meter in present([*open_meters(["nvml"]), absent], all_of_them=False)] == ["nvml"]
+
+
+TWO = '# TYPE E counter\nE{gpu="0"} 1000\nE{gpu="1"} 5000\n'
+
+
+def test_two_series_of_one_metric_are_two_channels() -> None:
+    """Labels are in a channel's name, so that the second of two boards is counted and not dropped."""
+    with served(Exporter(lambda: TWO)) as exporter:
+        page = f"scrape:{exporter.url}#metric=E&unit=J&part=gpu"
+        both = Combined(present(open_meters([f"{page}&gpu=0", f"{page}&gpu=1"]), all_of_them=True))
+        both.close()
+
+    assert [channel.name for channel in both.channels] == ['E{gpu="0"}', 'E{gpu="1"}']
+
+
+def test_two_pages_with_one_series_need_names_of_their_own() -> None:
+    """Two plugs that count under one name are refused, and told apart by `channel`."""
+    one, other = (f"scrape:http://127.0.0.1:{port}/metrics#metric=W&unit=W&part=platform" for port in (9, 10))
+
+    with pytest.raises(UsageError, match="are both called 'W'; add a label, or &channel=NAME"):
+        open_meters([one, other])
+
+    assert len(open_meters([one, f"{other}&channel=rack"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("meters", "message"),
+    [
+        (",", "has an empty name"),
+        ("rapl,,pmu", "has an empty name"),
+        ("rapl, rapl", "rapl stands there twice"),
+    ],
+)
+def test_a_list_with_a_hole_or_a_repetition_is_refused(run: Callable[..., Said], meters: str, message: str) -> None:
+    """A slip in the list of meters is no wish for all of them, nor for one of them twice."""
+    said = run("--meters", meters)
+
+    assert said.exit_code == 2
+    assert message in said.err
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e300"])
+def test_seconds_without_end_are_refused(run: Callable[..., Said], seconds: str) -> None:
+    """Nobody waits for ever, and nothing is watched before that is said."""
+    said = run("--meters", "rapl", "--seconds", seconds)
+
+    assert said.exit_code == 2
+    assert "--seconds wants a number of seconds that comes to an end" in said.err
+
+
+def test_a_counter_is_no_power(run: Callable[..., Said]) -> None:
+    """What the page itself calls a counter is refused as watts: its joules would be integrated over time again."""
+    with served(Exporter(lambda: "# TYPE E counter\nE 1000\n")) as exporter:
+        said = run("--meters", f"scrape:{exporter.url}#metric=E&unit=W&part=gpu")
+
+    assert said.exit_code == 2
+    assert "E is a counter, and W is power; give the unit of its energy: J, mJ" in said.err

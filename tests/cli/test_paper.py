@@ -121,9 +121,14 @@ def test_an_audit_survives_any_workload(wattshed: Callable[..., Any], tmp_path: 
     assert "idle power does not touch it" in document["paragraph"]
 
 
+@pytest.mark.timeout(240)
 def test_demo_runs_the_whole_chain(wattshed: Callable[..., Any], tmp_path: Path) -> None:
-    """The demo reproduces, audits and plans, and names the page that it wrote."""
-    document = wattshed("demo", "--out", tmp_path, "--json").document
+    """The demo reproduces, audits, plans and serves, and names the page that it wrote; all joules are attributed."""
+    document = wattshed("demo", "--out", tmp_path, "--requests", 6, "--json").document
 
     assert Path(document["report"]).stat().st_size > 100_000
     assert document["plan"].startswith("Place 52,002 queries")
+    policies = document["replay"]["policies"]
+    assert [one["rule"] for one in policies] == ["threshold", "argmin", "informed", "baseline"]
+    assert all(one["attributed"] == one["sent"] == 6 for one in policies)
+    assert all(one["attributed_energy_j"] == pytest.approx(one["metered_energy_j"], rel=0.05) for one in policies)

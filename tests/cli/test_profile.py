@@ -2,19 +2,28 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from tests.cli.conftest import Ran
 from wattshed.cli import profile, validate
+from wattshed.cli.engine_choice import EngineChoice
 from wattshed.cli.frame import guarded
+from wattshed.cli.profile_outcome import failed_line
+from wattshed.cli.profile_rig import engine_of
+from wattshed.datasets.manifest import FailureRecord
 from wattshed.datasets.profiles import read_profile
 from wattshed.domain.measurement import Measurement
 from wattshed.errors import UsageError
 from wattshed.profiler.journal import FILE, resume_journal, start_journal
 
 GRID = ("--engine", "synthetic", "--design", "grid", "--input-tokens", "8,32", "--output-tokens", "8,16")
+SERVER = ("--engine", "openai", "--url", "http://localhost:1", "--model", "m", "--hardware", "h")
+PUBLISHED = ("--name", "n", "--title", "t", "--licence", "l", "--out", "all")
 Run = Callable[..., int]
 
 
@@ -126,16 +135,136 @@ def test_other_meters_do_not_go_on_with_a_campaign(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (("--meters", "rapl"), "--meters is not for --engine synthetic"),
-        (("--prompts", "nowhere.txt"), "--prompts is for --engine transformers"),
+        (("--prompts", "nowhere.txt"), "--prompts is for --engine transformers;"),
+        (("--no-kv-cache",), "--no-kv-cache is for --engine transformers or openai;"),
+        (("--configuration", "eager"), "--configuration is for --engine transformers;"),
+        (("--device", "cpu"), "--device is for --engine transformers;"),
+        (("--devices", "2"), "--devices is for --engine transformers or openai;"),
+        (("--precision", "bf16"), "--precision is for --engine transformers or openai;"),
+        (("--model", "m"), "--model is for --engine transformers or openai;"),
+        (("--hardware", "h"), "--hardware is for --engine openai"),
+        ((*SERVER, "--device", "cpu"), "--device is for --engine transformers;"),
+        ((*SERVER, "--configuration", "static-graph"), "--configuration is for --engine transformers;"),
+        ((*SERVER, "--prompts", "nowhere.txt"), "--prompts is for --engine transformers;"),
     ],
 )
 def test_flags_of_other_engines_are_refused(
     run: Run, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], message: str
 ) -> None:
-    """A flag that would do nothing is an error, not a surprise."""
+    """A flag that would do nothing, or be recorded as a fact that it is not, is an error and no surprise."""
     assert run("profile", *GRID, *flags) == 2
 
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["", "htp:/bad", "localhost:8000", "http://", "http://localhost:port"])
+def test_an_address_that_is_none_is_refused(run: Run, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    """A mistyped `--url` is one line, before meters are looked at."""
+    assert run("profile", "--engine", "openai", "--url", url, *SERVER[4:]) == 2
+
+    assert "--url wants the address of a server, like http://localhost:8000, got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stated", "engine"),
+    [
+        ({}, "openai server"),
+        ({"precision": "bf16", "kv_cache": False}, "openai server (precision, KV cache as stated)"),
+        ({"devices": 8}, "openai server (devices as stated)"),
+    ],
+)
+def test_what_a_server_is_said_to_be_is_recorded_as_said(stated: dict[str, Any], engine: str) -> None:
+    """Nothing is assumed of a server, what its user states is marked as that, and a path is no name of its model."""
+    nothing = dict.fromkeys(field.name for field in fields(EngineChoice))
+    server = {"kind": "openai", "url": "http://localhost:1", "model": "/" + "srv/gandalf/llama", "hardware": "h"}
+    choice = EngineChoice(**(nothing | server | {"timeout_s": 1.0, "meters": ()} | stated))
+
+    choice.check()
+    system = engine_of(choice, "host-00000001").system
+
+    assert system.engine == engine
+    assert (system.precision, system.kv_cache) == (stated.get("precision"), stated.get("kv_cache"))
+    assert system.devices == stated.get("devices", 1)
+    assert system.model == choice.settings["model"]
+    assert system.model.startswith("llama-")
+    assert "gandalf" not in str(choice.settings)
+
+
+def test_names_of_people_are_refused_before_anything_is_measured(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `--name` with the user's name, or a licence with an address, would fail point 37 once all is measured."""
+    monkeypatch.setenv("LOGNAME", "gandalf")
+
+    assert run("profile", *GRID, "--name", "gandalf's box") == 2
+    assert run("profile", *GRID, "--licence", "ask me@example.org") == 2
+
+    refusals = capsys.readouterr().err
+    assert '--name would publish "gandalf\'s box", which holds the name of a person or a machine' in refusals
+    assert "--licence would publish 'ask me@example.org', which holds the e-mail of" in refusals
+    assert not Path("profile").exists()
+
+
+def test_a_bundle_that_fails_a_point_exits_with_1(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever scripts a campaign learns of a failed checklist by the exit code, and the bundle is there to look at."""
+    assert run("profile", *GRID, "--idle-s", 0, "--out", "mine") == 1
+
+    printed = capsys.readouterr()
+    assert "wrote mine" in printed.out
+    assert "mine fails point 15, 30, 33 of the checklist; see its validation.json" in printed.err
+
+
+def test_a_campaign_without_time_is_valid(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even where the time is up at once, drift and idle are known, and the rest is left for another session."""
+    assert run("profile", *GRID, "--campaign-timeout-s", 0, "--out", "none") == 0
+
+    assert "4 of 6 visits are left" in capsys.readouterr().err
+    assert run("validate", "none") == 0
+
+
+def test_a_dry_run_of_a_resume_counts_what_is_left(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--dry-run --resume` forecasts the visits that are not over, and refuses another campaign's journal."""
+    run("profile", *GRID, "--campaign-timeout-s", 0, "--out", "part")
+    capsys.readouterr()
+    asked = ("profile", *GRID, "--dry-run", "--resume", "--out", "part")
+
+    assert run(*asked, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["cells"]) == 4
+    run("profile", *GRID, "--resume", "--out", "part")
+    assert run(*asked) == 0
+    assert "Nothing is left to measure" in capsys.readouterr().out
+    assert run(*asked, "--seed", 1) == 2
+
+
+def test_a_failed_cell_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary says which cell of which experiment failed, how many at once, and the message's first sentence."""
+    failure = FailureRecord(
+        host=None,
+        experiment="batch",
+        input_tokens=8,
+        output_tokens=16,
+        concurrency=4,
+        reason="refused",
+        message="too long. Ask for less.\nmore",
+        trials=0,
+    )
+
+    assert failed_line(failure) == "failed batch (8, 16) x 4: refused, too long"
+
+
+@pytest.mark.parametrize("verb", [("validate",), ("publish", *PUBLISHED), ("report",), ("fit",)])
+def test_an_unfinished_campaign_says_how_it_is_finished(
+    wattshed: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    """A directory with a journal alone is no broken profile: every verb says that it is unfinished, and what to do."""
+    monkeypatch.chdir(tmp_path)
+    start_journal(Path("half") / FILE, {"model": "m"}).close()
+
+    ran = wattshed(verb[0], "half", *verb[1:])
+
+    assert ran.exit_code in (1, 2)
+    wanted = "half: is an unfinished campaign; finish it with: wattshed profile --resume --out half and its other flags"
+    assert wanted in ran.out + ran.err
 
 
 def test_a_file_of_cells_is_a_design(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,8 +287,8 @@ def test_a_file_of_cells_is_a_design(run: Run, tmp_path: Path, capsys: pytest.Ca
         (("--engine", "openai", "--model", "x", "--url", "http://localhost"), "needs --hardware"),
         (("--engine", "synthetic", "--design", "grid"), "--input-tokens: give the counts of design 'grid'"),
         (("--engine", "synthetic", "--concurrency", "2"), "--concurrency: is not for design 'paper-input'"),
-        ((*GRID[:4], "--input-tokens", "8,x", "--output-tokens", "8"), "wants different counts of at least 1"),
-        ((*GRID[:4], "--input-tokens", "8,8", "--output-tokens", "8"), "wants different counts of at least 1"),
+        ((*GRID[:4], "--input-tokens", "8,x", "--output-tokens", "8"), "wants different counts from 1 to 10,000,000"),
+        ((*GRID[:4], "--input-tokens", "8,8", "--output-tokens", "8"), "wants different counts from 1 to 10,000,000"),
         (("--engine", "synthetic", "--trials", "3"), "--trials and --stopping fixed go together"),
         (("--engine", "synthetic", "--stopping", "fixed"), "--trials and --stopping fixed go together"),
         ((*GRID, "--window-s", "inf"), "--window-s wants a number of seconds that comes to an end, got inf"),

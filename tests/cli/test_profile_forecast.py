@@ -1,5 +1,6 @@
 """`wattshed profile --dry-run` says what a campaign will take, and does nothing."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,3 +116,29 @@ def test_a_limit_that_is_too_short_is_said_so(wattshed: Wattshed) -> None:
 
     assert "--campaign-timeout-s ends it before that" in short
     assert "--campaign-timeout-s" not in long
+
+
+def test_a_predictor_of_another_configuration_is_said_to_be_one(wattshed: Wattshed, predictor: Path) -> None:
+    """What the predictor was measured with otherwise stands in the document, and beside the sums for people."""
+    text = json.loads(predictor.read_text())
+    ran = {"engine": "transformers 5.0 eager", "precision": "fp16", "kv_cache": True}
+    predictor.write_text(json.dumps(text | {"predictors": [one | {"ran": ran} for one in text["predictors"]]}))
+    asked = (*MODEL, "--dry-run", "--predictor", predictor)
+
+    alike = wattshed(*asked, "--precision", "fp16", "--json").document["differences"]
+    other = wattshed(*asked, "--no-kv-cache").out
+    graph = wattshed(*asked, "--precision", "fp16", "--configuration", "static-graph", "--json").document["differences"]
+
+    assert alike == []
+    assert "Mind the predictor: it was measured with a KV cache, and it was measured in fp16." in other
+    assert graph == ["it was measured on transformers 5.0 eager"]
+
+
+def test_a_short_campaign_is_told_in_a_short_unit(wattshed: Wattshed) -> None:
+    """Seconds, minutes or hours, whichever people would say; never 0.00 h."""
+    short = wattshed(*MODEL, "--dry-run", "--stopping", "fixed", "--trials", 1, "--settle-s", 1).out
+    long = wattshed(*MODEL, "--dry-run", "--stopping", "fixed", "--trials", 900).out
+
+    assert "Time: at least 66 s, plus at most 8 s to settle" in short
+    assert " h, plus at most 2.67 min to settle" in long
+    assert "0.00" not in short

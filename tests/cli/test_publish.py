@@ -64,6 +64,34 @@ def test_what_was_published_is_json_too(wattshed: Wattshed, bundles: tuple[str, 
     assert 0 < document["size_bytes"] < 100_000
 
 
+@pytest.mark.parametrize(
+    ("flag", "text", "message"),
+    [
+        ("--name", "", "--name wants a word"),
+        ("--name", "../../x", "--name wants a word"),
+        ("--title", "two\nlines", "--title wants one line of text, got 'two\\nlines'"),
+        ("--licence", " ", "--licence wants one line of text"),
+        ("--fault", "", "--fault wants one line of text"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(wattshed: Wattshed, flag: str, text: str, message: str) -> None:
+    """Names are words and texts are lines: what would break a path or a card is one line and exit code 2."""
+    ran = wattshed("publish", "plain", *NAMED, flag, text)
+
+    assert ran.exit_code == 2
+    assert message in ran.err
+
+
+def test_damaged_samples_are_no_traceback(wattshed: Wattshed, bundles: tuple[str, str]) -> None:
+    """`wattshed report` names a samples file that it cannot read."""
+    Path("plain/samples.parquet").write_bytes(b"PAR1 and no more")
+
+    ran = wattshed("report", "plain")
+
+    assert ran.exit_code == 2
+    assert "plain/samples.parquet: is not Parquet" in ran.err
+
+
 @pytest.mark.parametrize("pair", ["batch", "batch=", "=shared"])
 def test_a_name_without_its_bundle_is_refused(pair: str, wattshed: Wattshed) -> None:
     """`--system` says which bundle it speaks of."""

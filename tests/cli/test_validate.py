@@ -8,7 +8,7 @@ import typer
 
 from wattshed.cli import validate
 from wattshed.cli.frame import guarded
-from wattshed.datasets.profiles import read_profile
+from wattshed.datasets.profiles import profile_directory, read_profile
 from wattshed.predictors.file import save
 from wattshed.predictors.fit import fit
 
@@ -169,3 +169,27 @@ def test_what_is_not_there_exits_with_3(source: str, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "trials.parquet"])
+def test_a_file_of_a_profile_stands_for_its_directory(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile is checked whole: who names one of its files is told to give the directory."""
+    file = profile_directory("bundled:wilkins2024") / name
+
+    assert run(str(file)) == 2
+
+    wanted = f"wattshed: {file}: is one file of a profile; give the directory: wattshed validate {file.parent}\n"
+    assert capsys.readouterr().err == wanted
+
+
+def test_columns_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The flag that the message about unknown columns recommends is there, and is for workloads alone."""
+    path = tmp_path / "mine.csv"
+    path.write_text("asked,got\n5,2\n")
+    named = ("--column", "input_tokens=asked", "--column", "output_tokens=got")
+
+    assert [run(str(path)), run(str(path), *named), run(str(tmp_path), *named)] == [1, 0, 2]
+
+    printed = capsys.readouterr()
+    assert "name yours with --column input_tokens=NAME" in printed.out
+    assert "--column is for a workload" in printed.err

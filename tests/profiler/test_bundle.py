@@ -15,6 +15,7 @@ from wattshed.domain.schema import SAMPLE
 from wattshed.domain.system import Limits
 from wattshed.errors import CheckFailedError
 from wattshed.profiler.bundle import CARD_FILE, SAMPLES_FILE, Publication, settings_sum, write_bundle
+from wattshed.profiler.design import Shape
 from wattshed.profiler.journal import FILE, read_journal
 from wattshed.profiler.provenance import identity
 from wattshed.profiler.scrub import traces
@@ -85,6 +86,16 @@ def test_cells_that_were_not_reached_are_unmeasured(tmp_path: Path) -> None:
     measured = {(t.requested_input_tokens, t.requested_output_tokens) for t in read_profile(tmp_path).measurements}
     missing = {(shape.input_tokens, shape.output_tokens) for shape in SHAPES} - measured
     assert {(cell.input_tokens, cell.output_tokens) for cell in unmeasured} == missing != set()
+
+
+def test_a_cell_is_missing_at_its_own_concurrency(tmp_path: Path) -> None:
+    """A shape that was measured alone and not together is missing together, and a file of old says nothing of one."""
+    journalled(tmp_path, campaign([Shape(8, 8), Shape(8, 8, 4)]), world(), events=6)
+
+    [missing] = write_bundle(tmp_path, Publication("small")).unmeasured
+
+    assert (missing.input_tokens, missing.output_tokens, missing.concurrency) == (8, 8, 4)
+    assert "concurrency" not in missing.model_copy(update={"concurrency": 1}).model_dump()
 
 
 def test_samples_are_kept(whole: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.profiler.cases import SHAPES, FaultyMeter, campaign, measured, trials_of, world
-from wattshed.errors import EngineError
+from wattshed.errors import EngineError, MissingError
 from wattshed.profiler.campaign import Earlier, run
 from wattshed.profiler.design import REFERENCE, Shape
 from wattshed.profiler.events import (
@@ -17,6 +17,7 @@ from wattshed.profiler.events import (
     IdleMeasured,
     TrialDone,
 )
+from wattshed.profiler.forecast import forecast
 from wattshed.profiler.stopping import Fixed, Relative
 from wattshed.profiler.summary import pooled, summarised
 from wattshed.testing import Failures, Sensor
@@ -172,7 +173,7 @@ def test_the_least_time_is_a_bound() -> None:
 
     measured(plan, at)
 
-    assert 0.0 < plan.least_s <= at.clock.now_s()
+    assert 0.0 < forecast(plan, lambda _: None).least_s <= at.clock.now_s()
 
 
 def test_the_same_seed_gives_the_same_campaign() -> None:
@@ -214,3 +215,27 @@ def test_a_warm_up_is_a_whole_query() -> None:
     warm = [event.trial for event in of_kind(measured(campaign(), world()), TrialDone) if event.trial.warm_up]
 
     assert all(trial.output_tokens == trial.requested_output_tokens for trial in warm)
+
+
+def test_a_campaign_without_time_still_looks_for_drift() -> None:
+    """Time that is up before the first visit leaves both ends of the reference, so that the bundle is valid."""
+    events = measured(campaign(timeout_s=0.0), world())
+
+    places = [campaign().visits[event.visit] for event in of_kind(events, CellDone)]
+    assert places == [campaign().visits[0], campaign().visits[-1]]
+    assert events[-1] == CampaignDone(0, "timed_out")
+
+
+def test_a_device_that_is_no_longer_there_ends_the_campaign() -> None:
+    """An engine that finds no device as it is loaded again is gone for good, and that is an event too."""
+    at = world(failures=Failures(at={6: "engine_gone"}))
+    events = run(campaign(), at.bench)
+    seen = [next(events)]
+
+    def no_device() -> None:
+        raise MissingError("1 cuda devices were asked for and torch sees 0")
+
+    at.engine.load = no_device  # type: ignore[method-assign]  # a device that fell off the bus
+    seen += list(events)
+
+    assert seen[-1] == CampaignDone(0, "engine_gone")

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 
 from tests.profiler.cases import bundle, campaign, journalled, world
-from wattshed.datasets.manifest import CampaignRecord
+from wattshed.datasets.manifest import CampaignRecord, ChannelRecord
 from wattshed.datasets.profiles import profile_directory
 from wattshed.domain.measurement import Measurement
 from wattshed.errors import InputError
 from wattshed.profiler.bundle import Publication, write_bundle
 from wattshed.profiler.checklist import POINTS, check_bundle, write_validation
 from wattshed.profiler.evidence import Evidence, read_evidence
+from wattshed.profiler.scrub import Identity
 from wattshed.testing import Sensor
 
 Tampering = Callable[[Evidence], Evidence]
@@ -301,3 +302,60 @@ def test_an_unfinished_campaign_fails(tmp_path: Path) -> None:
 def _evidence(directory: Path) -> Evidence:
     (evidence,) = read_evidence(directory)
     return evidence
+
+
+def test_two_halves_on_two_hosts_are_no_whole(tmp_path: Path) -> None:
+    """Drift and cells are counted host by host: what one of them lacks, the other does not make good."""
+    journalled(tmp_path, campaign(), world(), events=8)
+    bundle(tmp_path, campaign(), world(host="host-00000002"))
+
+    sentences = {verdict.number: verdict.sentence for verdict in check_bundle(tmp_path) if verdict.status == "failed"}
+
+    assert "was visited once on host-00000001; drift needs two visits there" in sentences[17]
+    assert "cells planned on host-00000001 are neither finished nor failed" in sentences[22]
+
+
+def test_two_whole_campaigns_on_two_hosts_pass(tmp_path: Path) -> None:
+    """Where each host came to its end, both say so."""
+    journalled(tmp_path, campaign(), world())
+    bundle(tmp_path, campaign(), world(host="host-00000002"))
+
+    verdicts = check_bundle(tmp_path)
+
+    assert {verdict.status for verdict in verdicts} == {"passed", "not applicable"}
+    assert "host-00000001: 3 visits to the reference cell" in verdicts[16].sentence
+    assert "host-00000002: 3 visits to the reference cell" in verdicts[16].sentence
+
+
+def test_the_platform_needs_a_reason_too(sound: Path) -> None:
+    """A meter of the whole machine whose joules are missing says why, in its trials or in its certificate."""
+    evidence = _evidence(sound)
+    facts = evidence.campaign.sessions[0].meters[0]
+    plug = ChannelRecord(name="plug", part="platform", boundary="all of it")
+    silent = {"channels": [{"channel": {"name": "plug"}, "reason": "counter_frozen"}]}
+
+    mute = meter(channels=(*facts.channels, plug))(evidence)
+    explained = meter(channels=(*facts.channels, plug), certificate=silent)(evidence)
+
+    assert POINTS[1].check(mute).status == "failed"
+    assert POINTS[1].check(explained).status == "passed"
+
+
+@pytest.mark.parametrize("part", ["memory", "platform"])
+def test_a_part_that_the_meter_failed_on_has_no_joules(part: str, sound: Path) -> None:
+    """Points about meters look at all four parts: joules beside a reset of their counter are caught."""
+    full = first(lambda trial: {f"{part}_energy_j": 1.0, "reasons": (*trial.reasons, f"{part}_counter_reset")})
+
+    assert POINTS[4].check(full(_evidence(sound))).status == "failed"
+
+
+def test_names_of_this_machine_are_found_in_what_was_said_to_it(tmp_path: Path) -> None:
+    """The machine that measured knows its names; words of ours in tables and cards are not taken for them."""
+    bundle(tmp_path)
+    named, common = (
+        Identity.of(["small"]),
+        Identity.of(["max", "trials"]),
+    )  # the title says small; columns say the others
+
+    assert [v.sentence for v in check_bundle(tmp_path, named) if v.status == "failed"] == ["found: name"]
+    assert [v.number for v in check_bundle(tmp_path, common) if v.status == "failed"] == []

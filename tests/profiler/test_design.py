@@ -76,7 +76,7 @@ def test_each_cell_is_visited_once_between_references(shapes: list[Shape], seed:
 def test_a_file_holds_any_cells(tmp_path: Path) -> None:
     """A CSV with the three columns is a design named after it; concurrency is 1 where it is left out."""
     path = tmp_path / "mine.csv"
-    path.write_text("input_tokens,output_tokens,concurrency\n8,16,4\n32,1,\n")
+    path.write_text("input_tokens, output_tokens, concurrency\n8, 16, 4\n32,1,\n")
 
     assert read_design(path) == Design("mine", (Shape(8, 16, 4), Shape(32, 1)))
 
@@ -85,8 +85,16 @@ def test_a_file_holds_any_cells(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("input_tokens\n8\n", "field 'output_tokens': the column is missing; add it to the first line"),
-        ("input_tokens,output_tokens\n8,0\n", "row 1, field 'output_tokens': is '0', not a count of at least 1"),
-        ("input_tokens,output_tokens\n8,8\nx,8\n", "row 2, field 'input_tokens': is 'x', not a count of at least 1"),
+        ("input_tokens,output_tokens\n8,0\n", "row 1, field 'output_tokens': is '0', not a count from 1 to 10,000,000"),
+        (
+            "input_tokens,output_tokens\n8,8\nx,8\n",
+            "row 2, field 'input_tokens': is 'x', not a count from 1 to 10,000,000",
+        ),
+        ("input_tokens,output_tokens\n8,10000001\n", "is '10000001', not a count from 1 to 10,000,000"),
+        (
+            "input_tokens,output_tokens,concurency\n8,8,4\n",
+            "field 'concurency': no cell has such a column; did you mean 'concurrency'?",
+        ),
         ("input_tokens,output_tokens\n8,8\n8,8\n", "design 'cells' names a cell twice"),
         ("input_tokens,output_tokens\n", "design 'cells' has no cells"),
     ],

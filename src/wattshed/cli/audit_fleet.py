@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattshed.cli.frame import emit, stderr, table
+from wattshed.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 
 def run(fleet: Path, workload: str, out: Path | None, *, as_json: bool) -> None:
-    """Audit the fleet in a file on a workload, and print or write what was found."""
+    """Audit the fleet in a file on a workload, and print or write what was found; `InputError` for a lone system."""
     from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
     from wattshed.datasets.workloads import read_workload
     from wattshed.planner.audit_fleet import audit_fleet
 
     wanted = read_fleet(fleet)
+    if len(wanted.pools) < 2:
+        problem = "is a fleet of one system, and an audit compares two or more"
+        raise InputError(problem, path=fleet, field="systems", fix="add the machines to compare it with")
     profile = read_fleet_profile(wanted)
     with stderr().status("auditing: fitting, placing, resampling"):
         audited = audit_fleet(resolve(wanted, profile), profile, read_workload(workload))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -24,8 +25,14 @@ KILLED: Final = 128
 
 def preflight(command: Sequence[str]) -> None:
     """`UsageError` where the command is not there or may not be run, before anything is measured."""
-    if shutil.which(command[0]) is None:
-        raise UsageError(f"{command[0]}: no such command; give a program on the PATH, or its path, after --")
+    name, path = command[0], Path(command[0])
+    if shutil.which(name) is not None:
+        return
+    if os.sep in name and path.is_dir():
+        raise UsageError(f"{name}: is a directory; give a program after --")
+    if os.sep in name and path.exists():
+        raise UsageError(f"{name}: may not be run; give its interpreter before it, or run: chmod +x {name}")
+    raise UsageError(f"{name}: no such command; give a program on the PATH, or its path, after --")
 
 
 def run(command: Sequence[str], *, quiet: bool = False, started: Callable[[int], None] = lambda _: None) -> int:

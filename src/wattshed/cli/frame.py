@@ -1,8 +1,9 @@
-"""What every verb shares: one JSON document or words for people, messages on stderr, and errors as exit codes.
+"""What every verb shares: one JSON document or words for people, messages on stderr, errors as exit codes, seconds.
 
 0 ok | 1 the check failed | 2 usage or bad input | 3 a needed thing is missing
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattshed.errors import MissingError, WattshedError
+from wattshed.errors import MissingError, UsageError, WattshedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,11 @@ EXTRA_OF_MODULE = {
     "torch": "transformers",
     "transformers": "transformers",
     "accelerate": "transformers",
+    "httptools": "gateway",
+    "prometheus_client": "gateway",
+    "sqlalchemy": "gateway",
+    "psycopg": "postgres",
+    "opentelemetry": "otel",
 }
 """Which extra brings an optional library."""
 
@@ -97,6 +103,16 @@ def encoded(document: object) -> bytes:
         return value.tolist()  # type: ignore[attr-defined]  # NumPy arrays and scalars are all that msgspec leaves to us
 
     return msgspec.json.format(msgspec.json.encode(document, enc_hook=plain), indent=2) + b"\n"
+
+
+def check_seconds(**flags: float | None) -> None:
+    """`UsageError` for seconds without end, or that are no number: nobody waits for them, and no journal holds them."""
+    from wattshed.domain.schema import MOST_OF_UNIT
+
+    for name, asked_s in flags.items():
+        if asked_s is not None and not (math.isfinite(asked_s) and asked_s <= MOST_OF_UNIT["s"]):
+            problem = f"wants a number of seconds that comes to an end, got {asked_s:g}; give one like 60"
+            raise UsageError(f"--{name.replace('_', '-')} {problem}")
 
 
 def guarded(main: Callable[[], None]) -> int:

@@ -1,12 +1,29 @@
 """The composition root: `wattshed VERB`. Each verb is a module of this package, imported when it runs."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from wattshed import __version__
-from wattshed.cli import audit, demo, fit, measure, meters, plan, predict, profile, publish, report, reproduce, validate
+from wattshed.cli import (
+    agent,
+    audit,
+    demo,
+    fit,
+    key,
+    ledger,
+    measure,
+    meters,
+    plan,
+    predict,
+    profile,
+    publish,
+    report,
+    reproduce,
+    serve,
+    validate,
+)
 from wattshed.cli.frame import guarded
 
 app = typer.Typer(
@@ -35,7 +52,11 @@ def root(
     """Place each LLM query on the machine where it costs least energy."""
 
 
-for verb in (demo, meters, measure, profile, publish, validate, fit, predict, plan, report, reproduce, audit):
+MEASURING: Final = (demo, meters, measure, profile, publish, validate, fit, predict)
+PLACING: Final = (plan, report, reproduce, audit, serve, agent, ledger, key)
+"""The verbs, in the order of `--help`."""
+
+for verb in (*MEASURING, *PLACING):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
 
 

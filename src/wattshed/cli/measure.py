@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit, stderr
+from wattshed.cli.frame import JsonFlag, check_seconds, emit, stderr
 from wattshed.cli.measured import NOT_TOLD_APART, Attributed, ChannelJoules, Measured, channels_of
 from wattshed.cli.meters import MetersFlag
 from wattshed.errors import UsageError
@@ -66,6 +66,7 @@ def command(
     from wattshed.cli.meter_choice import named, open_meters, present
     from wattshed.meters.combined import Combined
 
+    check_seconds(seconds=seconds, idle=idle_s)
     ours = set(pids or ())
     work = _work(command or (), ours, seconds, quiet=json_)
     names = named(meters)
@@ -158,11 +159,8 @@ def lines(channel: ChannelJoules) -> list[str]:
     accuracy = _within(channel.half_width_j) or "sensor not known"
     shown = [f" {channel.energy_j:>14.3f} J {name:<12} {channel.power_w:9.2f} W · {accuracy} · {boundary}"]
     if channel.net_energy_j is not None and channel.idle is not None:
-        unknown = "sensor not known" if channel.channel.sensor_uncertainty is None else "no interval"
-        accuracy = _within(channel.net_half_width_j) or unknown
-        shown.append(
-            f" {channel.net_energy_j:>14.3f} J {'  net of idle':<12} {channel.idle.power_w:9.2f} W · {accuracy}"
-        )
+        idle = f"{channel.idle.power_w:9.2f} W idle"
+        shown.append(f" {channel.net_energy_j:>14.3f} J {'  net of idle':<12} {idle} · {_net(channel)}")
     return shown + [_attributed_line(part) for part in channel.attributed if part.reason != NOT_TOLD_APART]
 
 
@@ -171,6 +169,14 @@ def _attributed_line(part: Attributed) -> str:
     if part.energy_j is None:
         return f" {'not known':>14}   {name:<12} {part.reason} · by {part.by}"
     return f" {part.energy_j:>14.3f} J {name:<12} by {part.by}"
+
+
+def _net(channel: ChannelJoules) -> str:
+    """How far net joules may be off, as far as that is known."""
+    if channel.channel.sensor_uncertainty is not None:
+        return _within(channel.net_half_width_j) or "no interval"
+    scatter = _within(channel.idle_scatter_half_width_j)
+    return f"sensor not known, {scatter} by the scatter of idle alone" if scatter else "sensor not known"
 
 
 def _within(half_width_j: float | None) -> str:

@@ -38,7 +38,8 @@ class ChannelJoules:
     """Joules of one channel: gross, net of idle power where that was watched, and attributed.
 
     Half-widths are of 95 % intervals: the sensor's for gross joules, sensor and scatter of the idle power together for
-    net ones; both `None` where the sensor's accuracy is not known. Attributed joules are of the gross ones.
+    net ones; both `None` where the sensor's accuracy is not known, and then `idle_scatter_half_width_j` is all that is
+    known of the net ones. Attributed joules are of the gross ones.
     """
 
     channel: "MeterChannel"
@@ -51,6 +52,7 @@ class ChannelJoules:
     idle: "IdlePower | None" = None
     net_energy_j: float | None = None
     net_half_width_j: float | None = None
+    idle_scatter_half_width_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,10 @@ def joules(energy: "ChannelEnergy", window: "WindowEnergy", idle: "IdlePower | N
         return ChannelJoules(channel, energy.method, gross_j, energy.reason, None, None, attributed, idle)
     relative = None if channel.sensor_uncertainty is None else COVERAGE * channel.sensor_uncertainty
     net_j = None if idle is None else gross_j - idle.power_w * runtime_s
+    scatter_j = None if idle is None or idle.half_width_w is None else idle.half_width_w * runtime_s
     net_half_width_j = None
-    if relative is not None and net_j is not None and idle is not None and idle.half_width_w is not None:
-        net_half_width_j = math.hypot(relative * net_j, idle.half_width_w * runtime_s)
+    if relative is not None and net_j is not None and scatter_j is not None:
+        net_half_width_j = math.hypot(relative * net_j, scatter_j)
     return ChannelJoules(
         channel,
         energy.method,
@@ -95,6 +98,7 @@ def joules(energy: "ChannelEnergy", window: "WindowEnergy", idle: "IdlePower | N
         idle,
         net_j,
         net_half_width_j,
+        scatter_j,
     )
 
 

@@ -4,9 +4,10 @@
     rapl  pmu  amduprof                    processor packages, by one road or another
     rapl:SYSFS  pmu:SYSFS                  the same from where the host's sysfs is mounted, such as rapl:/host/sys
     apple  powermetrics  powermetrics:PIPE
-    scrape:URL#metric=NAME&unit=mJ&part=gpu&boundary=WORDS&LABEL=VALUE
+    scrape:URL#metric=NAME&unit=mJ&part=gpu&channel=NAME&boundary=WORDS&LABEL=VALUE
 
-Without names, one of each line of alternatives: the first that this machine has.
+A scraped channel is called by its series, labels included; `channel` gives two of one series on two pages names of
+their own. Without names, one of each line of alternatives: the first that this machine has.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,17 +35,25 @@ KINDS: Final = tuple(kind for line in ALTERNATIVES for kind in line)
 
 
 def named(meters: str) -> tuple[str, ...]:
-    """The names in the value of `--meters`."""
-    return tuple(name.strip() for name in meters.split(",") if name.strip())
+    """The names in the value of `--meters`, none where it is empty; `UsageError` for an empty name, or one twice."""
+    names = tuple(name.strip() for name in meters.split(",")) if meters.strip() else ()
+    for position, name in enumerate(names):
+        if not name:
+            raise UsageError(f"--meters: {meters!r} has an empty name; write names with one comma between two of them")
+        if name in names[:position]:
+            raise UsageError(f"--meters: {name} stands there twice; name each meter once")
+    return names
 
 
 def open_meters(names: Sequence[str] = (), ours: Collection[int] | None = None) -> "tuple[Meter | Absent, ...]":
     """Every meter named, there or absent; without names the first that is there of each line of alternatives.
 
     Where nothing of a line is there, all of it is absent. A meter that tells processes apart has channels for the trees
-    of `ours`, which may grow while it runs. `UsageError` for a name that is no meter's.
+    of `ours`, which may grow while it runs. `UsageError` for a name that is no meter's, and for two scraped series that
+    would share a channel's name.
     """
     if names:
+        _refuse_namesakes(names)
         return tuple(_found(name, ours) for name in names)
     return tuple(meter for line in ALTERNATIVES for meter in _first(line, ours))
 
@@ -133,8 +142,20 @@ def _scrape(page: str, _: Collection[int] | None) -> "Meter | Absent":
     return scrape.find(_target(page))
 
 
+def _refuse_namesakes(names: Sequence[str]) -> None:
+    """`UsageError` where two scraped meters share the name of their channel: one would hide the other."""
+    channels: dict[str, str] = {}
+    for name in names:
+        kind, _, page = name.partition(":")
+        channel = _target(page).channel.name if kind == "scrape" else name
+        if channel in channels:
+            fix = "add a label, or &channel=NAME, to one of them"
+            raise UsageError(f"--meters: {channels[channel]} and {name} are both called {channel!r}; {fix}")
+        channels[channel] = name
+
+
 def _target(page: str) -> "Target":
-    """The series that a page with a fragment names; what is no key of ours is a label."""
+    """The series that a page with a fragment names; what is no key of ours is a label, and in the channel's name."""
     from wattshed.domain.energy import MeterChannel, Part
     from wattshed.meters.scrape import Target, Unit
 
@@ -145,7 +166,9 @@ def _target(page: str) -> "Target":
         wanted = f"unit ({', '.join(get_args(Unit))}) and part ({', '.join(get_args(Part))})"
         raise UsageError(f"--meters: scrape needs #metric=NAME&unit=..&part=.. with {wanted}, got {page!r}")
     boundary = keys.pop("boundary", f"whatever {metric} counts")
-    channel = MeterChannel(metric, cast("Part", part), boundary)
+    labels = ",".join(f'{label}="{keys[label]}"' for label in sorted(keys.keys() - {"channel"}))
+    name = keys.pop("channel", "") or (f"{metric}{{{labels}}}" if labels else metric)
+    channel = MeterChannel(name, cast("Part", part), boundary)
     return Target(url, metric, cast("Unit", unit), channel, keys)
 
 

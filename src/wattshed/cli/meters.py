@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit
+from wattshed.cli.frame import JsonFlag, check_seconds, emit
 from wattshed.units import S_PER_MS, percent
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def command(
     """
     from wattshed.cli.meter_choice import KINDS, named, open_meters
 
+    check_seconds(seconds=seconds)
     opened = open_meters(named(meters) or KINDS)
     certified = Meters(tuple(_certified(meter, seconds) for meter in opened))
     emit(certified, as_json=json_, show=lambda console: _show(certified, console))

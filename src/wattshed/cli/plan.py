@@ -63,7 +63,7 @@ def command(
         queries = reader.submit(
             read_workload,
             workload,
-            columns=_columns(column or []),
+            columns=columns_of(column or []),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             skip_bad=skip_bad,
@@ -113,7 +113,8 @@ def _objective(lam: float | None, exchange_w: float | None) -> "Objective":
         raise UsageError(f"{'--lam' if exchange_w is None else '--exchange-w'}: {error}") from error
 
 
-def _columns(pairs: list[str]) -> dict[str, str] | None:
+def columns_of(pairs: list[str]) -> dict[str, str] | None:
+    """Names of columns by ours, from the values of `--column`; `None` where it was not given."""
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(f"--column wants OURS=THEIRS, like input_tokens=prompt_len; got {pair!r}")

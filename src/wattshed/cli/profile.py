@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit, stderr
+from wattshed.cli.frame import JsonFlag, check_seconds, emit, stderr
 from wattshed.cli.meter_choice import named
 from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import UsageError
@@ -43,15 +43,22 @@ def command(
         str | None, typer.Option(help="What the profile calls this machine; its hardware, if not given.")
     ] = None,
     hardware: Annotated[str | None, typer.Option(help="Accelerator behind --url, which cannot be asked.")] = None,
-    device: Annotated[Device, typer.Option(help="Where transformers run.")] = "cpu",
-    devices: Annotated[int, typer.Option(min=1, help="How many of it.")] = 1,
-    precision: Annotated[
-        Precision | None, typer.Option(help="Number format of the weights; bf16, if not given, in transformers.")
+    device: Annotated[Device | None, typer.Option(help="Where transformers run; cpu, if not given.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="How many of it, or how many accelerators behind --url; 1, if not given.")
     ] = None,
-    kv_cache: Annotated[bool, typer.Option("--kv-cache/--no-kv-cache", help="The paper measured without.")] = True,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Number format of the weights; bf16, if not given, and for a server not known."),
+    ] = None,
+    kv_cache: Annotated[
+        bool | None,
+        typer.Option("--kv-cache/--no-kv-cache", help="On, if not given, and for a server not known."),
+    ] = None,
     configuration: Annotated[
-        Configuration, typer.Option(help="Plain decoding, or CUDA graphs that free it from the host's pace.")
-    ] = "eager",
+        Configuration | None,
+        typer.Option(help="Plain decoding (eager, if not given), or CUDA graphs that free it from the host's pace."),
+    ] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="Text file, a prompt a line; random tokens, if not given.")
     ] = None,
@@ -86,15 +93,16 @@ def command(
     json_: JsonFlag = False,
 ) -> None:
     """Measure energy and runtime of a model on this machine, cell by cell, into a bundle that others can check."""
+    from wattshed.cli.engine_choice import EngineChoice
     from wattshed.cli.profile_forecast import show_forecast
-    from wattshed.cli.profile_rig import EngineChoice, build
-    from wattshed.cli.profile_words import check_seconds, design_of, stopping_of
+    from wattshed.cli.profile_rig import build
+    from wattshed.cli.profile_words import design_of, stopping_of
     from wattshed.profiler.campaign import Campaign
 
     if predictor is not None and not dry_run:
         raise UsageError("--predictor is for --dry-run; leave it out")
-    asked_s = {} if campaign_timeout_s is None else {"campaign_timeout_s": campaign_timeout_s}
-    check_seconds(window_s=window_s, idle_s=idle_s, settle_s=settle_s, cell_timeout_s=cell_timeout_s, **asked_s)
+    check_seconds(window_s=window_s, idle_s=idle_s, settle_s=settle_s)
+    check_seconds(cell_timeout_s=cell_timeout_s, campaign_timeout_s=campaign_timeout_s)
     campaign = Campaign(
         design_of(design, input_tokens=input_tokens, output_tokens=output_tokens, concurrency=concurrency),
         stopping_of(stopping, trials),
@@ -124,9 +132,11 @@ def command(
     )
     choice.check()
     if dry_run:
-        show_forecast(campaign, choice, predictor=predictor, as_json=json_)
+        show_forecast(campaign, choice, predictor=predictor, before=out if resume else None, as_json=json_)
         return
-    outcome = _profile(campaign, build(choice), out=out, resume=resume, licence=licence)
+    rig = build(choice)
+    rig.refuse_names({"--name": name, "--hardware": hardware, "--licence": licence, "--design": campaign.design.name})
+    outcome = _profile(campaign, rig, out=out, resume=resume, licence=licence)
     emit(outcome.document, as_json=json_, show=outcome.show)
     outcome.tell_what_is_left(campaign)
 
@@ -148,7 +158,7 @@ def _profile(campaign: "Campaign", rig: "Rig", *, out: Path, resume: bool, licen
         _measure(campaign, rig, before.earlier(rig.host), open_journal)
     manifest = write_bundle(out, Publication(_slug(rig.settings, campaign), licence))
     over = journal.read_journal(path).earlier(rig.host).over
-    return Outcome(out, manifest, write_validation(out), len(campaign.visits) - len(over))
+    return Outcome(out, manifest, write_validation(out, rig.identity), len(campaign.visits) - len(over))
 
 
 def _opened(path: Path, settings: dict[str, object], *, resume: bool) -> "Journal":
@@ -157,7 +167,7 @@ def _opened(path: Path, settings: dict[str, object], *, resume: bool) -> "Journa
     from wattshed.profiler.provenance import identity
     from wattshed.profiler.scrub import scrubbed
 
-    own = identity()
+    own = identity()  # all of it: a message may lose a product's name and still be understood
     start = resume_journal if resume else start_journal
     return start(path, settings, scrub=lambda text: scrubbed(text, own))
 
@@ -165,7 +175,8 @@ def _opened(path: Path, settings: dict[str, object], *, resume: bool) -> "Journa
 def _measure(campaign: "Campaign", rig: "Rig", earlier: "Earlier", open_journal: Callable[[], "Journal"]) -> None:
     """Run one session, with each event in the journal before the next begins.
 
-    The engine is loaded before anything is written, so that a mistyped one leaves nothing behind.
+    The engine is loaded before anything is written, so that a mistyped one leaves nothing behind. Meters are certified
+    with no model in memory; a server has its own there anyway, so whether it answers is asked before.
     """
     from wattshed.cli.profile_display import Display
     from wattshed.profiler.campaign import run
@@ -174,7 +185,9 @@ def _measure(campaign: "Campaign", rig: "Rig", earlier: "Earlier", open_journal:
         stderr().print(f"No joules will be measured: {rig.no_meter}", style="yellow", markup=False, soft_wrap=True)
     try:
         with Display(stderr(), campaign, earlier) as display:
-            session = rig.session(earlier.session)  # certifies the meters of a machine at rest, no model in memory
+            if rig.is_served:
+                rig.bench.engine.load()
+            session = rig.session(earlier.session)
             rig.bench.engine.load()
             with closing(open_journal()) as kept, _told(kept):
                 kept.append(session)

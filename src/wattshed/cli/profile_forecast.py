@@ -1,19 +1,20 @@
 """`wattshed profile --dry-run`: what a campaign will take, cell by cell and in all, before anything is measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wattshed.cli.engine_choice import DEFAULT_PRECISION
 from wattshed.cli.frame import emit, table
 from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wattshed.cli.profile_rig import EngineChoice
+    from wattshed.cli.engine_choice import EngineChoice
     from wattshed.domain.plan import Interval
-    from wattshed.predictors.fit import Pair
+    from wattshed.predictors.fit import Pair, Ran
     from wattshed.profiler.campaign import Campaign
     from wattshed.profiler.design import Shape
     from wattshed.profiler.forecast import CostOf, Forecast, RequestCost, VisitForecast
@@ -27,24 +28,44 @@ NOT_ALL: Final = "the predictor does not know every cell; for several queries at
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """What a forecast stands on: costs, where they come from, and why there might be none."""
+    """What a forecast stands on: costs, where they come from, why there might be none, and how they are others."""
 
     cost_of: "CostOf"
     source: str | None
     unknown: str
+    differences: tuple[str, ...] = ()
 
 
-def show_forecast(campaign: "Campaign", choice: "EngineChoice", *, predictor: Path | None, as_json: bool) -> None:
-    """Print the forecast; nothing is measured and nothing written.
+def show_forecast(
+    campaign: "Campaign", choice: "EngineChoice", *, predictor: Path | None, before: Path | None, as_json: bool
+) -> None:
+    """Print the forecast of what is left, where `before` holds a campaign; nothing is measured and nothing written.
 
-    Raises `UsageError` where the file holds several predictors and `--name` and `--model` do not say which.
+    Raises `UsageError` where the file holds several predictors and `--name` and `--model` do not say which, and where
+    the campaign in `before` is another.
     """
     from wattshed.profiler.forecast import forecast
 
     basis = _basis(choice, predictor)
-    foreseen = forecast(campaign, basis.cost_of)
+    over = frozenset() if before is None else _over(campaign, choice, before)
+    foreseen = forecast(campaign, basis.cost_of, over)
     document = _document(campaign, foreseen, basis)
     emit(document, as_json=as_json, show=lambda console: _show(console, campaign, foreseen, basis))
+
+
+def _over(campaign: "Campaign", choice: "EngineChoice", before: Path) -> frozenset[int]:
+    """The visits that are over on this machine, by number; meters are not opened, so the channels are not compared."""
+    from wattshed.cli.profile_rig import known_label
+    from wattshed.profiler import journal
+
+    path = before / journal.FILE
+    if not path.exists() or path.stat().st_size == 0:
+        return frozenset()
+    record = journal.read_journal(path)
+    kept = {name: value for name, value in record.settings.items() if name != "channels"}
+    journal.refuse_other(kept, campaign.settings | choice.settings, path)
+    label = known_label()
+    return frozenset() if label is None else record.earlier(label).over
 
 
 def _basis(choice: "EngineChoice", predictor: Path | None) -> _Basis:
@@ -59,7 +80,23 @@ def _basis(choice: "EngineChoice", predictor: Path | None) -> _Basis:
     fitted = load(predictor)
     pair = _pair(tuple(fitted.predictors), choice, predictor)
     source = f"{fitted.kind} predictor of {pair[0]}, {pair[1]}, {fitted.channel} energy"
-    return _Basis(predicted_cost(fitted.predictors[pair]), source, NOT_ALL)
+    differences = tuple(_differences(choice, fitted.ran[pair])) if pair in fitted.ran else ()
+    return _Basis(predicted_cost(fitted.predictors[pair]), source, NOT_ALL, differences)
+
+
+def _differences(choice: "EngineChoice", ran: "Ran") -> Iterator[str]:
+    """What the predictor was measured with otherwise than the campaign would be, as far as both say."""
+    settings = choice.settings
+    kv_cache, precision = settings.get("kv_cache"), settings.get("precision")
+    if choice.kind == "transformers" and precision is None:
+        precision = DEFAULT_PRECISION
+    if None not in (kv_cache, ran.kv_cache) and kv_cache != ran.kv_cache:
+        yield f"it was measured {'with' if ran.kv_cache else 'without'} a KV cache"
+    if None not in (precision, ran.precision) and precision != ran.precision:
+        yield f"it was measured in {ran.precision}"
+    words = {choice.kind, settings.get("configuration", choice.kind)}
+    if ran.engine is not None and not words <= set(ran.engine.split()):
+        yield f"it was measured on {ran.engine}"
 
 
 def _pair(pairs: "tuple[Pair, ...]", choice: "EngineChoice", predictor: Path) -> "Pair":
@@ -94,6 +131,7 @@ def _document(campaign: "Campaign", foreseen: "Forecast", basis: _Basis) -> dict
         "most_settle_s": foreseen.most_settle_s,
         **_expected(foreseen),
         "source": basis.source,
+        "differences": list(basis.differences),
         "unknown": basis.unknown if foreseen.expected is None else None,
     }
 
@@ -118,7 +156,12 @@ def _expected(foreseen: "Forecast | VisitForecast") -> dict[str, object]:
 
 
 def _show(console: "Console", campaign: "Campaign", foreseen: "Forecast", basis: _Basis) -> None:
+    if not foreseen.visits:
+        console.print("Nothing is left to measure; without --dry-run the bundle would be written again.")
+        return
     title = f"{len(campaign.design.shapes)} cells of {campaign.design.name}, in this order"
+    if len(foreseen.visits) < len(campaign.visits):
+        title = f"{len(foreseen.visits)} visits are left of {campaign.design.name}, in this order"
     cells = table(title, "cell", "windows", "time s", "energy J", "note", names=1)
     for one in foreseen.visits:
         cells.add_row(*_row(one))
@@ -126,6 +169,8 @@ def _show(console: "Console", campaign: "Campaign", foreseen: "Forecast", basis:
     console.print(f"Stopping: {campaign.stopping.rule}. These are the fewest windows it takes.", soft_wrap=True)
     for line in _totals(foreseen, basis):
         console.print(line, soft_wrap=True)
+    if basis.differences:
+        console.print(f"Mind the predictor: {', and '.join(basis.differences)}.", style="yellow", soft_wrap=True)
     if _known_s(foreseen) > campaign.timeout_s:
         console.print("--campaign-timeout-s ends it before that; --resume goes on with the rest.", soft_wrap=True)
 
@@ -139,15 +184,15 @@ def _row(one: "VisitForecast") -> tuple[str, ...]:
 
 
 def _totals(foreseen: "Forecast", basis: _Basis) -> tuple[str, ...]:
-    from wattshed.units import hours, kwh
+    from wattshed.units import kwh
 
-    settling = f"plus at most {hours(foreseen.most_settle_s):.2f} h to settle"
+    settling = f"plus at most {_lasting(foreseen.most_settle_s)} to settle"
     if foreseen.expected is None:
-        least = f"Time: at least {hours(foreseen.least_s):.2f} h, {settling}; a query longer than a window adds to it."
+        least = f"Time: at least {_lasting(foreseen.least_s)}, {settling}; a query longer than a window adds to it."
         return least, f"Energy: unknown: {basis.unknown}."
     duration_s, energy_j = foreseen.expected.duration_s, foreseen.expected.energy_j
     return (
-        f"Time: {_spoken(duration_s)} s, {_spoken(duration_s, hours)} h, with idle before and after, {settling}.",
+        f"Time: {_lasting_between(duration_s)}, with idle before and after, {settling}.",
         f"Energy: {_spoken(energy_j)} J, {_spoken(energy_j, kwh)} kWh, of the queries alone: no idle, no settling.",
         f"From: {basis.source}.",
     )
@@ -156,6 +201,27 @@ def _totals(foreseen: "Forecast", basis: _Basis) -> tuple[str, ...]:
 def _known_s(foreseen: "Forecast") -> float:
     """Seconds that it takes for all that is known."""
     return foreseen.least_s if foreseen.expected is None else foreseen.expected.duration_s.value
+
+
+def _lasting(duration_s: float) -> str:
+    """A time in the unit that people would choose."""
+    unit, scaled = _unit(duration_s)
+    return f"{_number(scaled(duration_s))} {unit}"
+
+
+def _lasting_between(interval: "Interval") -> str:
+    """A time with its bounds, in s and, where it is long, in the unit that people would choose."""
+    unit, scaled = _unit(interval.value)
+    spoken_s = f"{_spoken(interval)} s"
+    return spoken_s if unit == "s" else f"{spoken_s}, {_spoken(interval, scaled)} {unit}"
+
+
+def _unit(duration_s: float) -> tuple[str, Callable[[float], float]]:
+    from wattshed.units import S_PER_H, S_PER_MIN, hours, minutes
+
+    if duration_s < 2 * S_PER_MIN:
+        return "s", float
+    return ("min", minutes) if duration_s < 2 * S_PER_H else ("h", hours)
 
 
 def _spoken(interval: "Interval", scaled: Callable[[float], float] = float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattshed.cli.frame import stderr, table
-from wattshed.errors import EngineError
+from wattshed.errors import CheckFailedError, EngineError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +62,7 @@ class Outcome:
             cells.add_row(*_row(cell))
         console.print(cells)
         for failure in self._failures:
-            console.print(f"failed ({failure.input_tokens}, {failure.output_tokens}): {failure.reason}", soft_wrap=True)
+            console.print(failed_line(failure), markup=False, soft_wrap=True)
         for verdict in self.failed:
             console.print(str(verdict), markup=False, soft_wrap=True)
         tally = ", ".join(
@@ -78,21 +78,38 @@ class Outcome:
         return [failure for failure in self.campaign.failures if failure.reason != NO_TIME]
 
     def tell_what_is_left(self, campaign: "Campaign") -> None:
-        """How to go on, where the campaign is not complete; `EngineError` where that is the engine's fault."""
+        """How to go on, where the campaign is not complete.
+
+        `EngineError` where that is the engine's fault, and `CheckFailedError` where the bundle fails a point.
+        """
         left = f"{self.visits_left} of {len(campaign.visits)} visits are left"
         again = f"with the same flags and --resume --out {self.bundle}"
         if self.campaign.ended == "engine_gone":
             raise EngineError("engine_gone", f"the engine is gone and {left}; bring it back and go on {again}")
         if self.campaign.ended == "timed_out":
             stderr().print(f"time is up after {campaign.timeout_s:g} s and {left}; go on {again}", soft_wrap=True)
+        if self.failed:
+            points = ", ".join(str(verdict.number) for verdict in self.failed)
+            raise CheckFailedError(f"{self.bundle} fails point {points} of the checklist; see its validation.json")
+
+
+def failed_line(failure: "FailureRecord") -> str:
+    """What became of a cell, with the first sentence of the message."""
+    sentence = failure.message.partition("\n")[0].partition(". ")[0].strip()
+    return f"failed {_named(failure)}: {failure.reason}" + (f", {sentence}" if sentence else "")
+
+
+def _named(cell: "CellRecord | FailureRecord") -> str:
+    from wattshed.profiler.design import Shape
+
+    return f"{cell.experiment} {Shape(cell.input_tokens, cell.output_tokens, cell.concurrency)}"
 
 
 def _row(cell: "CellRecord") -> tuple[str, ...]:
     from wattshed.profiler.card import energy_with_half_width, with_half_width
 
-    together = f" x {cell.concurrency}" if cell.concurrency > 1 else ""
     return (
-        f"{cell.experiment} ({cell.input_tokens}, {cell.output_tokens}){together}",
+        _named(cell),
         str(cell.trials),
         with_half_width(cell.runtime_s, cell.runtime_half_width_s),
         energy_with_half_width(cell),

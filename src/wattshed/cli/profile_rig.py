@@ -1,23 +1,24 @@
 """The rig of `wattshed profile`: engine, meters and clock, put together from the flags."""
 
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
+from wattshed.cli.engine_choice import DEFAULT_PRECISION, EngineChoice
+from wattshed.datasets.defects import quoted
 from wattshed.errors import UsageError
-from wattshed.files import read_whole
 
 if TYPE_CHECKING:
     from wattshed.engines.engine import Engine
     from wattshed.meters.meter import Meter
     from wattshed.profiler.events import MeterFacts, SessionStarted
+    from wattshed.profiler.scrub import Identity
     from wattshed.profiler.trial import Bench
 
 CERTIFY_S = 5.0
@@ -25,67 +26,41 @@ CERTIFY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class EngineChoice:
-    """What the flags say about the engine."""
-
-    kind: EngineKind
-    model: str | None
-    device: Device
-    devices: int
-    precision: Precision | None
-    kv_cache: bool
-    configuration: Configuration
-    prompts: Path | None
-    url: str | None
-    api_key: str | None
-    name: str | None
-    hardware: str | None
-    timeout_s: float
-    meters: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """`UsageError` where flags are missing or belong elsewhere; `MissingError` where a file is not there."""
-        if self.kind == "synthetic" and self.meters:
-            raise UsageError("--meters is not for --engine synthetic, which brings its own; leave it out")
-        if self.kind != "transformers" and self.prompts is not None:
-            raise UsageError("--prompts is for --engine transformers; leave it out")
-        if self.prompts is not None:
-            read_whole(self.prompts, wanted="a text file with a prompt a line")
-        if self.kind != "synthetic" and self.model is None:
-            raise UsageError(f"--engine {self.kind} needs --model")
-        if (self.kind == "openai") != (self.url is not None):
-            raise UsageError("--url and --engine openai go together; give both or neither")
-        if self.kind == "openai" and self.hardware is None:
-            raise UsageError("--engine openai needs --hardware: a server does not say what it runs on")
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What the journal keeps: everything that changes the numbers, and neither URL nor key."""
-        system = {"engine": self.kind, "model": self.model or "synthetic", "name": self.name}
-        if self.kind == "synthetic":
-            return dict(system)
-        return system | {
-            "hardware": self.hardware,
-            "device": self.device,
-            "devices": self.devices,
-            "precision": self.precision,
-            "kv_cache": self.kv_cache,
-            "configuration": self.configuration,
-            "prompts": "random tokens"
-            if self.prompts is None
-            else sha256(read_whole(self.prompts, wanted="a text file with a prompt a line")).hexdigest(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Rig:
-    """A bench with what the journal needs to know about it; `no_meter` says why there is none."""
+    """A bench with what the journal needs to know about it; `no_meter` says why there is none.
+
+    `public` are names of products: their words name nobody, though a machine may be called by one of them.
+    """
 
     bench: "Bench"
     meters: tuple["Meter", ...]
     host: str
     settings: dict[str, object]
     no_meter: str = ""
+    public: tuple[str, ...] = ()
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the model is in memory already, in a server that is not ours."""
+        return self.settings["engine"] == "openai"
+
+    @property
+    def identity(self) -> "Identity":
+        """Names of this machine and its user, but for words that products go by."""
+        from wattshed.profiler.provenance import identity
+
+        return identity().without(self.public)
+
+    def refuse_names(self, flags: Mapping[str, str | None]) -> None:
+        """`UsageError` for a flag that point 37 of the checklist would find a name in, after everything is measured."""
+        from wattshed.profiler.scrub import traces
+
+        own = self.identity
+        for flag, text in (*flags.items(), ("--model", self.bench.engine.system.model)):
+            found = traces(text or "", own)
+            if found:
+                problem = f"{flag} would publish {quoted(text)}, which holds the {found[0]} of a person or a machine"
+                raise UsageError(f"{problem}; give or make it another")
 
     def session(self, number: int) -> "SessionStarted":
         """The first event of a session, with a fresh certificate of every meter."""
@@ -123,7 +98,18 @@ def build(choice: EngineChoice) -> Rig:
     engine = engine_of(choice, host)
     bench = Bench(engine, _together(found), time.monotonic, time.sleep, partial(read_host, choice.url))
     channels = ", ".join(sorted(channel.name for meter in found for channel in meter.channels))
-    return Rig(bench, found, host, choice.settings | {"channels": channels}, why)  # so a campaign has one boundary
+    settings = choice.settings | {"channels": channels}  # so a campaign has one boundary
+    return Rig(bench, found, host, settings, why, tuple(_public(choice, found)))
+
+
+def _public(choice: EngineChoice, meters: "tuple[Meter, ...]") -> Iterator[str]:
+    """What products are called here: the processor, what meters count, and a model that goes by its own name."""
+    from wattshed.engines.loading import hardware_name
+
+    yield hardware_name("cpu")
+    yield from (channel.boundary for meter in meters for channel in meter.channels if meter.name != "scrape")
+    if choice.published_model == choice.model:
+        yield choice.model
 
 
 def engine_of(choice: EngineChoice, host: str) -> "Engine":
@@ -140,7 +126,19 @@ def own_label() -> str:
     from wattshed.profiler.host import host_label
     from wattshed.profiler.provenance import machine
 
-    return host_label(Path(typer.get_app_dir("wattshed")) / "hosts.json", machine(), np.random.default_rng())
+    return host_label(_labels(), machine(), np.random.default_rng())
+
+
+def known_label() -> str | None:
+    """The same where it is kept already, and else none; writes nothing."""
+    from wattshed.profiler.host import kept_label
+    from wattshed.profiler.provenance import machine
+
+    return kept_label(_labels(), machine())
+
+
+def _labels() -> Path:
+    return Path(typer.get_app_dir("wattshed")) / "hosts.json"
 
 
 def _meters(names: tuple[str, ...]) -> "tuple[tuple[Meter, ...], str]":
@@ -185,11 +183,11 @@ def _transformers(choice: EngineChoice, host: str) -> "Engine":
     return TransformersEngine(
         TransformersSettings(
             str(choice.model),
-            device=choice.device,
-            precision=choice.precision or "bf16",
-            kv_cache=choice.kv_cache,
-            configuration=choice.configuration,
-            devices=choice.devices,
+            device=choice.device or "cpu",
+            precision=choice.precision or DEFAULT_PRECISION,
+            kv_cache=choice.kv_cache is not False,
+            configuration=choice.configuration or "eager",
+            devices=choice.devices or 1,
             prompts=choice.prompts,
             name=choice.name,
             host=host,
@@ -204,10 +202,10 @@ def _openai(choice: EngineChoice, host: str) -> "Engine":
     hardware, model = str(choice.hardware), str(choice.model)
     system = System(
         choice.name or hardware,
-        model,
+        choice.published_model,
         hardware,
-        choice.devices,
-        "openai server",
+        choice.devices or 1,
+        f"openai server ({', '.join(choice.stated)} as stated)" if choice.stated else "openai server",
         choice.precision,
         choice.kv_cache,
         host=host,

@@ -1,9 +1,9 @@
-"""What the flags of `wattshed profile` mean: lists of tokens, designs, stopping rules and seconds."""
+"""What the flags of `wattshed profile` mean: lists of tokens, designs and stopping rules."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wattshed.datasets.defects import quoted
 from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ def design_of(design: str, *, input_tokens: str | None, output_tokens: str | Non
 
 
 def counted(flag: str, text: str) -> tuple[int, ...]:
-    """Counts as `8,32`, each at least 1 and each once."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words) or len(set(words)) < len(words):
-        raise UsageError(f"{flag} wants different counts of at least 1, like 8,32; got {text!r}")
-    return tuple(int(word) for word in words)
+    """Counts as `8,32`, each once, and each of at least 1 and no more than any file of ours holds."""
+    from wattshed.profiler.design import MOST, count
+
+    counts = [count(word) for word in text.split(",")]
+    known = tuple(number for number in counts if number is not None)
+    if len(known) < len(counts) or len(set(known)) < len(known):
+        raise UsageError(f"{flag} wants different counts from 1 to {MOST:,}, like 8,32; got {quoted(text)}")
+    return known
 
 
 def stopping_of(rule: str, trials: int | None) -> "Stopping":
@@ -46,13 +49,3 @@ def stopping_of(rule: str, trials: int | None) -> "Stopping":
     if trials is not None:
         return Fixed(trials)
     return Paper() if rule == "paper" else Relative()
-
-
-def check_seconds(**flags: float) -> None:
-    """`UsageError` for seconds without end, or that are no number: nobody waits for them, and no journal holds them."""
-    for name, asked_s in flags.items():
-        if not math.isfinite(asked_s):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{flag} wants a number of seconds that comes to an end, got {asked_s:g}; give one like 60"
-            )

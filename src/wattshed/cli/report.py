@@ -48,11 +48,13 @@ def power_trace(profile: str) -> "Trace":
     import polars as pl
 
     from wattshed.datasets.profiles import profile_directory
+    from wattshed.profiler.bundle import SAMPLES_FILE
+    from wattshed.profiler.evidence import read_samples
 
-    path = profile_directory(profile) / "samples.parquet"
-    if not path.exists():
+    directory = profile_directory(profile)
+    if not (directory / SAMPLES_FILE).exists():
         return {}
-    frame = pl.read_parquet(path, columns=["session", "channel", "at_s", "power_w"]).drop_nulls()
+    frame = read_samples(directory).select("session", "channel", "at_s", "power_w").drop_nulls()
     sessions = frame.group_by("session").agg(start_s=pl.min("at_s"), stop_s=pl.max("at_s")).sort("session")
     length_s = pl.col("stop_s") - pl.col("start_s")
     later_s = sessions.select("session", (length_s.cum_sum() - length_s - pl.col("start_s")).alias("later_s"))

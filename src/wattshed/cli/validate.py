@@ -1,15 +1,16 @@
 """`wattshed validate SOURCE`: whether a profile, fleet, workload or predictor file is sound, or all its defects."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from wattshed.cli.frame import JsonFlag, bundled_sources, emit
-from wattshed.errors import CheckFailedError, InputError
+from wattshed.errors import CheckFailedError, InputError, UsageError
 from wattshed.files import reading
 
 if TYPE_CHECKING:
@@ -45,22 +46,37 @@ def command(
             autocompletion=bundled_sources,
         ),
     ],
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Name a column of a workload; repeat.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Check a profile, fleet, workload or predictor file, and list every defect with its place and its fix.
 
     A bundle of `wattshed profile` is also held against the 38 points of measuring well.
     """
-    validation = validate(source)
+    from wattshed.cli.plan import columns_of
+
+    validation = validate(source, columns_of(column or []))
     emit(validation, as_json=json_, show=lambda console: _show(validation, console))
     if not validation.valid:
         raise CheckFailedError(f"{source}: {validation.summary}")
 
 
-def validate(source: str) -> Validation:
-    """The check of a source, of the kind that its name tells; `MissingError` where there is none."""
+def validate(source: str, columns: Mapping[str, str] | None = None) -> Validation:
+    """The check of a source, of the kind that its name tells; `MissingError` where there is none.
+
+    `columns` names the columns of a workload, by ours; `UsageError` where they are given for anything else.
+    """
     kind = _kind(source)
-    checks = {"profile": _profile, "fleet": _fleet, "workload": _workload, "predictors": _predictors}
+    if columns and kind != "workload":
+        raise UsageError(f"--column is for a workload, and {source} is none; leave it out")
+    checks: dict[str, Callable[[str], tuple[str, list[Defect]]]] = {
+        "profile": _profile,
+        "fleet": _fleet,
+        "workload": partial(_workload, columns=columns),
+        "predictors": _predictors,
+    }
     try:
         summary, defects = checks[kind](source)
     except InputError as error:
@@ -79,9 +95,22 @@ def _kind(source: str) -> str:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             return "profile"
+        if _is_of_a_profile(path):
+            problem = f"{path}: is one file of a profile"
+            raise UsageError(f"{problem}; give the directory: wattshed validate {path.parent}")
         if path.suffix.casefold() in {".yaml", ".yml"}:
             return "fleet"
         return "predictors" if stat.S_ISREG(mode) and _claims_predictors(path) else "workload"
+
+
+def _is_of_a_profile(path: Path) -> bool:
+    """Whether a file lies in the directory of a profile and belongs to it; a workload may lie there too."""
+    from wattshed.datasets.manifest import FILE, JOURNAL_FILE
+    from wattshed.datasets.profiles import TRIALS_FILE
+    from wattshed.profiler.bundle import SAMPLES_FILE, VALIDATION_FILE
+
+    belonging = {FILE, JOURNAL_FILE, TRIALS_FILE, SAMPLES_FILE, VALIDATION_FILE}
+    return path.name == FILE or (path.name in belonging and (path.parent / FILE).exists())
 
 
 def _claims_predictors(path: Path) -> bool:
@@ -164,10 +193,10 @@ def _predictors(source: str) -> tuple[str, list["Defect"]]:
     return f"{predictors} of {fitted.profile}, {fitted.channel} energy", []
 
 
-def _workload(source: str) -> tuple[str, list["Defect"]]:
+def _workload(source: str, columns: Mapping[str, str] | None) -> tuple[str, list["Defect"]]:
     from wattshed.datasets.workloads import check_workload
 
-    check = check_workload(source)
+    check = check_workload(source, columns)
     if check.defects:
         return _count(max(check.bad_rows, 1), "defect"), list(check.defects)
     return f"{check.format}, {_count(check.queries, 'query')} of {_count(check.shapes, 'shape')}", []

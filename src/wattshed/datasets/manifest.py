@@ -11,7 +11,16 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from wattshed.datasets.defects import Defect, advice, model_defects, quoted
 from wattshed.domain.energy import Part
@@ -20,6 +29,9 @@ from wattshed.domain.system import Limits
 from wattshed.files import read_if_there
 
 FILE = "manifest.json"
+
+JOURNAL_FILE = "trials.jsonl"
+"""What a campaign keeps; without a manifest beside it nobody has finished it."""
 
 
 class _Part(BaseModel):
@@ -38,12 +50,21 @@ class Limit(_Part):
 
 
 class UnmeasuredCell(_Part):
-    """A cell of the design that has no trial, though nothing says that it is impossible."""
+    """A cell of the design that has no trial, though nothing says that it is impossible.
+
+    `concurrency` is left out of the file where it is 1, as it was before a manifest told.
+    """
 
     system: str
     model: str
     input_tokens: int = Field(ge=1)
     output_tokens: int = Field(ge=1)
+    concurrency: int = Field(default=1, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, serialized: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        document: dict[str, JsonValue] = serialized(self)
+        return {name: value for name, value in document.items() if name != "concurrency" or self.concurrency > 1}
 
 
 class Node(_Part):

@@ -15,7 +15,7 @@ import polars as pl
 
 from wattshed.datasets.defects import Defect, advice, quoted, refuse, shortened
 from wattshed.datasets.manifest import FILE as MANIFEST_FILE
-from wattshed.datasets.manifest import Manifest, parse_manifest
+from wattshed.datasets.manifest import JOURNAL_FILE, Manifest, parse_manifest
 from wattshed.datasets.table_defects import DTYPE_OF_KIND, table_defects
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.schema import PROFILE, REASONS, SYSTEM, TRIAL, WINDOW
@@ -101,6 +101,9 @@ def profile_directory(source: str | Path) -> Path:
         mode = path.stat().st_mode
     if not stat.S_ISDIR(mode):
         raise InputError("is a file", path=path, fix=f"give the directory with {MANIFEST_FILE} and {TRIALS_FILE}")
+    if (path / JOURNAL_FILE).exists() and not (path / MANIFEST_FILE).exists():
+        fix = f"finish it with: wattshed profile --resume --out {path} and its other flags"
+        raise InputError("is an unfinished campaign", path=path, fix=fix)
     return path
 
 

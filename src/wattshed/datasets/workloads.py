@@ -57,9 +57,14 @@ class WorkloadCheck:
     defects: tuple[Defect, ...]
 
 
-def check_workload(source: str | Path, *, at_most: int = 1000) -> WorkloadCheck:
-    """The check of a workload, with its first `at_most` defects; raises for a file of no known format."""
-    table, layout = _opened(source, None)
+def check_workload(
+    source: str | Path, columns: Mapping[str, str] | None = None, *, at_most: int = 1000
+) -> WorkloadCheck:
+    """The check of a workload, with its first `at_most` defects; raises for a file of no known format.
+
+    `columns` names the columns of a file, by ours.
+    """
+    table, layout = _opened(source, columns)
     queries = Queries.of(table, _given(layout, table.path, None, 1) if layout.is_marginal else layout)
     workload, bad_rows = queries.counted(str(source))
     defects = queries.bad_rows(at_most) if bad_rows else []

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 10.0
 """Longest wait for a connection to be accepted."""
 
+WEB_PAGE: Final = "text/html"
+"""What a server answers with that is none of a model's; OpenAI-compatible ones speak JSON even to refuse."""
+
 LONGEST_MESSAGE: Final = 300
 """Characters of a server's complaint that are passed on."""
 
@@ -94,9 +97,9 @@ class Client:
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not connection.reused:
                     raise
-        if response.status >= 400:
+        if response.status >= 400 or response.content_type == WEB_PAGE:
             async with response:
-                raise _RefusedError(f"{path} answered {response.status}: {self._cleaned(await response.text())}")
+                raise _RefusedError(await self._complaint(path, response))
         return sent_at_s, response
 
     async def close(self) -> None:
@@ -118,6 +121,13 @@ class Client:
                 trace_configs=[trace],
             )
         return self._session
+
+    async def _complaint(self, path: str, response: "aiohttp.ClientResponse") -> str:
+        """What came back instead of an answer, in one line."""
+        if response.content_type == WEB_PAGE:
+            what = f"{self._base_url}{path} answered {response.status} with a web page"
+            return f"{what}, so no model is served there; give the address of one that speaks the OpenAI API"
+        return f"{path} answered {response.status}: {self._cleaned(await response.text())}"
 
     def _cleaned(self, body: str) -> str:
         """What the server complains of, in one line, without our key should it quote that."""

@@ -23,6 +23,7 @@ from wattshed.engines.architectures import architecture
 from wattshed.engines.decoding import Decoder, EagerDecoder, StaticGraphDecoder, cuda_graph
 from wattshed.engines.engine import Generation, Request
 from wattshed.engines.loading import hardware_name, load_model
+from wattshed.engines.model_name import model_name
 from wattshed.engines.prompts import file_tokens, read_prompts, synthetic_tokens
 from wattshed.errors import EngineError, MissingError, UsageError
 
@@ -85,6 +86,7 @@ class TransformersEngine:
 
     def __init__(self, settings: TransformersSettings, *, now_s: Callable[[], float] = time.perf_counter) -> None:
         self._settings, self._now_s = settings, now_s
+        self._model = model_name(settings.model)
         self._loaded: _Loaded | None = None
 
     @property
@@ -94,7 +96,7 @@ class TransformersEngine:
         hardware = hardware_name(settings.device)
         return System(
             settings.name or hardware,
-            settings.model,
+            self._model,
             hardware,
             settings.devices,
             f"transformers {_version('transformers')} {settings.configuration}",
@@ -161,7 +163,7 @@ class TransformersEngine:
                 raise
         # Not inside the except block: a living exception keeps the frames, and so the tensors, of what failed.
         _free()
-        raise EngineError(reason, f"{self._settings.model} on {self._settings.device}: {problem}")
+        raise EngineError(reason, f"{self._model} on {self._settings.device}: {problem}")
 
 
 def failure(error: Exception) -> str | None:
@@ -182,7 +184,12 @@ def _load(settings: TransformersSettings) -> _Loaded:
 def _encoded(model: str, path: Path) -> tuple[tuple[int, ...], ...]:
     from transformers import AutoTokenizer
 
-    return read_prompts(path, AutoTokenizer.from_pretrained(model).encode)
+    try:
+        encode = AutoTokenizer.from_pretrained(model).encode
+    except Exception as error:  # its many kinds of files fail in as many ways
+        problem = f"{model} has no tokenizer that can be read ({str(error).strip().partition(chr(10))[0]})"
+        raise MissingError(f"{problem}; put its files there, or leave out --prompts") from error
+    return read_prompts(path, encode)
 
 
 def _version(package: str) -> str:

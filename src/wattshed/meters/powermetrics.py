@@ -63,7 +63,7 @@ def find(
     runs powermetrics, through sudo unless we are `root`.
     """
     if pids is not None and find_spec("psutil") is None:
-        return Absent(NAME, "not_installed", "the processes of a tree are found by psutil: pip install psutil")
+        return Absent(NAME, "not_installed", "a tree's processes are found by psutil: pip install 'wattshed[apple]'")
     chunks = _pipe(pipe) if pipe is not None else _program(executable, interval_s, root=root)
     if isinstance(chunks, Absent):
         return chunks

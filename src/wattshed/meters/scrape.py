@@ -61,12 +61,14 @@ class Target:
 def find(
     target: Target, *, sampling: Sampling = SAMPLING, now_s: Callable[[], float] = time.monotonic
 ) -> Meter | Absent:
-    """A meter of one series, or why there is none; `UsageError` where several match."""
+    """A meter of one series, or why there is none; `UsageError` where several match, or a counter is called power."""
     source = Page(target.url, timeout_s=target.timeout_s, now_s=now_s)
     try:
-        value(source.read().raw, target)
+        page = source.read().raw
+        value(page, target)
     except MeterError as error:
         return Absent(NAME, _UNAVAILABLE.get(error.reason, "source_failed"), str(error))
+    _refuse_counted_power(page, target)
     name = target.channel.name
     if target.unit in _ENERGY_J:
         scale_j = _ENERGY_J[target.unit]
@@ -125,6 +127,20 @@ def series(page: bytes, metric: str) -> Iterator[Series]:
             yield Series(labels, float(match["value"]))
         except ValueError as error:
             raise MeterError("malformed", f"not a line of the Prometheus format: {line!r}") from error
+
+
+def _refuse_counted_power(page: bytes, target: Target) -> None:
+    """`UsageError` where the page says that what is to be watts is a counter: its joules would be integrated again.
+
+    A gauge may well be in joules: exporters take counters of the hardware for gauges.
+    """
+    names = "|".join(
+        map(re.escape, {target.metric, target.metric.removesuffix("_total")})
+    )  # OpenMetrics has it without
+    if target.unit in _POWER_W and re.search(rf"(?m)^#\s*TYPE\s+(?:{names})\s+counter\b".encode(), page):
+        units = ", ".join(_ENERGY_J)
+        problem = f"{target.metric} is a counter, and {target.unit} is power"
+        raise UsageError(f"{target.url} says that {problem}; give the unit of its energy: {units}")
 
 
 class Page:

@@ -18,7 +18,7 @@ from wattshed.errors import InputError
 from wattshed.files import read_whole, write_whole
 from wattshed.predictors.batch import energy_basis, runtime_basis
 from wattshed.predictors.curve import Basis, Curve, CurvePredictor
-from wattshed.predictors.fit import Fitted, Pair
+from wattshed.predictors.fit import Fitted, Pair, Ran
 from wattshed.predictors.predictor import Support
 from wattshed.predictors.prefix import PrefixBasis
 from wattshed.predictors.regression import BilinearBasis
@@ -48,6 +48,7 @@ class _Predictor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     support: Support
     energy: _Curve
     runtime: _Curve
+    ran: Ran | None = None
 
 
 class _Skipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +83,7 @@ def save(fitted: Fitted, path: Path) -> None:
         fitted.kind,
         fitted.channel,
         [
-            _Predictor(*pair, one.support, _written(one.energy), _written(one.runtime))
+            _Predictor(*pair, one.support, _written(one.energy), _written(one.runtime), fitted.ran.get(pair))
             for pair, one in fitted.predictors.items()
         ],
         [_Skipped(*pair, reason) for pair, reason in fitted.skipped.items()],
@@ -102,7 +103,8 @@ def load(path: Path) -> Fitted:
         except ValueError as error:
             raise InputError(str(error), path=path, field=f"predictors[{place}]", fix=_FIX) from error
     skipped: Mapping[Pair, str] = {(one.system, one.model): one.reason for one in document.skipped}
-    return Fitted(document.profile, document.profile_digest, document.kind, document.channel, predictors, skipped)
+    ran = {(one.system, one.model): one.ran for one in document.predictors if one.ran is not None}
+    return Fitted(document.profile, document.profile_digest, document.kind, document.channel, predictors, skipped, ran)
 
 
 def is_predictor_file(path: Path) -> bool:

@@ -7,7 +7,7 @@ several concurrencies at once.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from hashlib import sha256
 from zlib import crc32
@@ -39,11 +39,21 @@ FORMS: Mapping[PredictorKind, Form] = {
 """How each kind is fitted to the trials of one system."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a model ran as it was measured; `None` where the profile does not say."""
+
+    engine: str | None = None
+    precision: str | None = None
+    kv_cache: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """The predictors of one profile, and for every pair without one the reason.
 
-    `profile_digest` identifies the trials behind them, whatever the profile is called.
+    `profile_digest` identifies the trials behind them, whatever the profile is called. `ran` holds the pairs of which
+    it is known: older files do not say.
     """
 
     profile: str
@@ -52,6 +62,7 @@ class Fitted:
     channel: Channel
     predictors: Mapping[Pair, CurvePredictor]
     skipped: Mapping[Pair, str]
+    ran: Mapping[Pair, Ran] = field(default_factory=dict)
 
     def predictor(self, system: str, model: str) -> CurvePredictor:
         """The predictor of a pair, named as `resolve` allows; `UsageError` where there is none."""
@@ -75,13 +86,16 @@ def fit(
     """
     predictors: dict[Pair, CurvePredictor] = {}
     skipped: dict[Pair, str] = {}
+    ran: dict[Pair, Ran] = {}
     for pair, trials in training_trials(profile).items():
         if only is None or pair in only:
             try:
                 predictors[pair] = fit_pair(trials, kind, channel, seed=seed)
+                system = trials[0].system
+                ran[pair] = Ran(system.engine, system.precision, system.kv_cache)
             except InputError as error:
                 skipped[pair] = error.problem
-    return Fitted(profile.name, digest(profile), kind, channel, predictors, skipped)
+    return Fitted(profile.name, digest(profile), kind, channel, predictors, skipped, ran)
 
 
 def fit_pair(

@@ -32,6 +32,15 @@ class Support:
         if not self.concurrencies or self.concurrencies[0] < 1 or np.any(np.diff(self.concurrencies) < 1):
             raise ValueError(f"concurrencies are one or more rising counts, got {self.concurrencies}")
 
+    def holds(self, input_tokens: int, output_tokens: int, concurrency: int | None = None) -> bool:
+        """Whether one query lies in the measured box; `inside` for many."""
+        return (
+            (concurrency is None or self.concurrencies[0] <= concurrency <= self.concurrencies[-1])
+            and self.min_input_tokens <= input_tokens <= self.max_input_tokens
+            and self.min_output_tokens <= output_tokens <= self.max_output_tokens
+            and input_tokens + output_tokens <= self.max_total_tokens
+        )
+
     def inside(self, input_tokens: Integers, output_tokens: Integers, concurrency: int | None = None) -> Booleans:
         """Whether each of N queries lies in the measured box, at `concurrency` where that matters; shape (N,)."""
         m, n = np.asarray(input_tokens), np.asarray(output_tokens)

@@ -155,8 +155,14 @@ def _manifest(
         measured=record.sessions[0].started_at[:10],
         limits=_limits(trials, failures),
         unmeasured=tuple(
-            UnmeasuredCell(system=system.name, model=system.model, input_tokens=m, output_tokens=n)
-            for m, n in sorted(_unmeasured(planned, failures, trials))
+            UnmeasuredCell(
+                system=system.name,
+                model=system.model,
+                input_tokens=shape.input_tokens,
+                output_tokens=shape.output_tokens,
+                concurrency=shape.concurrency,
+            )
+            for shape in sorted(_unmeasured(planned, failures, trials))
         ),
         validation_experiments=(REFERENCE,) if any(trial.experiment == REFERENCE for trial in trials) else (),
         campaigns=(campaign,),
@@ -251,12 +257,17 @@ def _failure(failure: CellFailed, host: str, visit: Visit, record: Record) -> Fa
 
 def _unmeasured(
     planned: Sequence[Visit], failures: Sequence[FailureRecord], trials: Sequence[Measurement]
-) -> set[tuple[int, int]]:
-    """The (m, n) of cells without a trial: never gone to, or failed otherwise than for memory, which is a limit."""
-    wanted = {(visit.shape.input_tokens, visit.shape.output_tokens) for visit in planned}
-    impossible = {(one.input_tokens, one.output_tokens) for one in failures if one.reason == "out_of_memory"}
-    measured = {(one.requested_input_tokens, one.requested_output_tokens) for one in trials if not one.warm_up}
-    return wanted - impossible - measured
+) -> set[Shape]:
+    """The cells without a trial: never gone to, or failed otherwise than for memory, which is a limit."""
+    impossible = {
+        Shape(one.input_tokens, one.output_tokens, one.concurrency) for one in failures if one.reason == "out_of_memory"
+    }
+    measured = {
+        Shape(one.requested_input_tokens, one.requested_output_tokens, one.system.concurrency)
+        for one in trials
+        if not one.warm_up
+    }
+    return {visit.shape for visit in planned} - impossible - measured
 
 
 def _limits(trials: Sequence[Measurement], failures: Sequence[FailureRecord]) -> tuple[Limit, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
-from wattshed.errors import EngineError, MeterError
+from wattshed.errors import EngineError, MeterError, MissingError
 from wattshed.profiler.design import Design, Shape, Visit, visits
 from wattshed.profiler.events import (
     CampaignDone,
@@ -61,7 +61,7 @@ class Campaign:
     """What is measured and how.
 
     A cell ends within `cell_timeout_s` plus one window, and has one in any case. After `timeout_s` in one session no
-    further visit begins but the last look at the reference; a resumed campaign goes on with the rest.
+    further visit begins but the first and the last look at the reference; a resumed campaign goes on with the rest.
     """
 
     design: Design
@@ -80,14 +80,6 @@ class Campaign:
     def visits(self) -> tuple[Visit, ...]:
         """The cells in the order that the seed gives."""
         return visits(self.design, np.random.default_rng(self.seed), reference_every=self.reference_every)
-
-    @property
-    def least_s(self) -> float:
-        """Seconds that it takes at least: windows, warm-ups and idle; no cell may be quicker than its windows."""
-        cells = len(self.design.shapes)
-        references = len(self.visits) - cells
-        windows = cells * self.stopping.least_windows + references * self.reference_windows
-        return windows * self.window_s + len(self.visits) * self.warm_ups * WARM_UP_S + 2 * self.idle_s
 
     @property
     def settings(self) -> dict[str, Plain]:
@@ -141,8 +133,9 @@ class _Run:
             self._bench.meter.start()
         yield self._idle("before")
         ended: Ended = "complete"
-        for visit in self._left():
-            if self._bench.now_s() > deadline_s and not self._is_last(visit):
+        visits = self._campaign.visits
+        for visit in (one for one in visits if one.number not in self._earlier.over):
+            if self._bench.now_s() > deadline_s and visit not in (visits[0], visits[-1]):  # or nobody knows the drift
                 ended = "timed_out"
                 yield CellFailed(self._session, visit.number, NO_TIME, "the campaign was out of time before it began")
                 continue
@@ -152,13 +145,6 @@ class _Run:
                 return
         yield self._idle("after")
         yield CampaignDone(self._session, ended)
-
-    def _left(self) -> list[Visit]:
-        return [visit for visit in self._campaign.visits if visit.number not in self._earlier.over]
-
-    def _is_last(self, visit: Visit) -> bool:
-        """The last look at the reference, without which nobody knows about drift."""
-        return visit.is_reference and visit == self._campaign.visits[-1]
 
     def _visit(self, visit: Visit) -> Iterator[Event]:
         yield CellStarted(visit)
@@ -250,7 +236,7 @@ class _Run:
         try:
             self._bench.engine.close()
             self._bench.engine.load()
-        except EngineError:
+        except (EngineError, MissingError):  # the second where the device itself is no longer there
             self._gone = MOST_GONE
 
 

@@ -52,10 +52,16 @@ def energy_with_half_width(cell: CellRecord) -> str:
 
 
 def with_half_width(value: float | None, half_width: float | None) -> str:
-    """A number for people, with its half-width to two digits."""
+    """A number for people to four digits, with its half-width to two."""
     if value is None:
         return "not measured"
-    return f"{value:.4g}" if half_width is None else f"{value:.4g} +- {half_width:.2g}"
+    return in_digits(value, 4) if half_width is None else f"{in_digits(value, 4)} ± {in_digits(half_width, 2)}"
+
+
+def in_digits(value: float, digits: int) -> str:
+    """A number to so many significant digits, its thousands parted, without a power of ten: 2.4e4 is "24,000"."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10**digits else f"{rounded:.{digits}g}"
 
 
 def _lead(manifest: Manifest, trials: Sequence[Measurement]) -> Iterator[str]:
@@ -119,7 +125,8 @@ def _minded(manifest: Manifest, trials: Sequence[Measurement]) -> Iterator[str]:
 def _unmeasured(manifest: Manifest) -> Iterator[str]:
     missing: dict[tuple[str, str], list[str]] = {}
     for one in manifest.unmeasured:
-        missing.setdefault((one.system, one.model), []).append(f"({one.input_tokens}, {one.output_tokens})")
+        shape = Shape(one.input_tokens, one.output_tokens, one.concurrency)
+        missing.setdefault((one.system, one.model), []).append(str(shape))
     for (system, model), shapes in missing.items():
         yield f"- Not measured, {system} with {model}: {', '.join(shapes)}."
 

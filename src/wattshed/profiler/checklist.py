@@ -18,8 +18,10 @@ from wattshed.errors import InputError, MissingError
 from wattshed.files import write_whole
 from wattshed.profiler import checks_measuring as measuring
 from wattshed.profiler import checks_publishing as publishing
+from wattshed.profiler import checks_running as running
 from wattshed.profiler.bundle import VALIDATION_FILE
 from wattshed.profiler.evidence import Evidence, Finding, Status, read_evidence
+from wattshed.profiler.scrub import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,16 @@ POINTS: Final = (
     Point(10, "windows are bracketed", measuring.bracketed),
     Point(11, "the observer's own load is stated", measuring.observer_billed),
     Point(12, "units are typed", measuring.units_typed),
-    Point(13, "warm-up and thermal floor", measuring.warmed_up),
-    Point(14, "temperature, clocks and throttling are traced", measuring.heat_traced),
-    Point(15, "idle with the engine loaded, before and after", measuring.idle_measured),
-    Point(16, "random order with its seed", measuring.random_order),
-    Point(17, "a reference cell shows drift", measuring.drift_watched),
-    Point(18, "neighbours are checked", measuring.neighbours_checked),
-    Point(19, "the power cap is recorded", measuring.cap_recorded),
-    Point(20, "tokens requested against achieved", measuring.tokens_achieved),
-    Point(21, "cache hits are measured", measuring.caches_measured),
-    Point(22, "failures are counted", measuring.all_accounted),
+    Point(13, "warm-up and thermal floor", running.warmed_up),
+    Point(14, "temperature, clocks and throttling are traced", running.heat_traced),
+    Point(15, "idle with the engine loaded, before and after", running.idle_measured),
+    Point(16, "random order with its seed", running.random_order),
+    Point(17, "a reference cell shows drift", running.drift_watched),
+    Point(18, "neighbours are checked", running.neighbours_checked),
+    Point(19, "the power cap is recorded", running.cap_recorded),
+    Point(20, "tokens requested against achieved", running.tokens_achieved),
+    Point(21, "cache hits are measured", running.caches_measured),
+    Point(22, "failures are counted", running.all_accounted),
     Point(23, "t, not z", publishing.student),
     Point(24, "intervals of energy and runtime", publishing.widths_stored),
     Point(25, "scatter and sensor apart, and combined", publishing.errors_apart),
@@ -90,15 +92,18 @@ WORST_FIRST: Final[tuple[Status, ...]] = ("failed", "passed", "not applicable")
 """What a point comes to for several campaigns is the first of these that it comes to for any of them."""
 
 
-def check_bundle(directory: Path) -> tuple[Verdict, ...]:
-    """The verdict on every point; none where the profile is no bundle. Raises `InputError` for what cannot be read."""
-    campaigns = read_evidence(directory)
+def check_bundle(directory: Path, own: Identity | None = None) -> tuple[Verdict, ...]:
+    """The verdict on every point; none where the profile is no bundle. Raises `InputError` for what cannot be read.
+
+    `own` holds names that the bundle must not: those of the machine that measured it, if this is the one.
+    """
+    campaigns = read_evidence(directory, own)
     return tuple(_verdict(point, campaigns) for point in POINTS) if campaigns else ()
 
 
-def write_validation(directory: Path) -> tuple[Verdict, ...]:
+def write_validation(directory: Path, own: Identity | None = None) -> tuple[Verdict, ...]:
     """The verdicts, written to `validation.json` too."""
-    verdicts = check_bundle(directory)
+    verdicts = check_bundle(directory, own)
     document = {"counts": counts(verdicts), "points": verdicts}
     write_whole(directory / VALIDATION_FILE, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     return verdicts

@@ -1,20 +1,21 @@
-"""Points 1 to 22 of the checklist: the meter, and the run. One function a point, in order."""
+"""Points 1 to 12 of the checklist: the meter. One function a point, in order."""
 
 from collections import Counter
-from itertools import groupby, pairwise
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from wattshed.datasets.manifest import MeterRecord, SessionRecord
+from wattshed.domain.energy import Part
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import METER_REASONS, channel_reason
-from wattshed.profiler.bundle import planned_visits
-from wattshed.profiler.design import REFERENCE, Visit
-from wattshed.profiler.evidence import Evidence, Finding, beside_the_point, failed, judged, passed
+from wattshed.profiler.evidence import NO_METER, Evidence, Finding, beside_the_point, failed, judged, passed
 from wattshed.profiler.pace import DISAGREEMENT, FEWEST_SAMPLES
+from wattshed.profiler.trial import PARTS
 
-NO_METER: Final = "there was no meter"
 NO_SAMPLES: Final = "no meter sampled power"
 
 BLUR: Final = 0.02
@@ -35,8 +36,10 @@ def probed(bundle: Evidence) -> Finding:
 
 def missing_is_none(bundle: Evidence) -> Finding:
     """Point 2: an energy that is not there has a reason, and none is 0."""
-    zero = [trial for trial in bundle.trials if trial.gpu_energy_j == 0 or trial.cpu_energy_j == 0]
-    mute = [trial for trial in bundle.trials for part in ("gpu", "cpu") if not _explained(trial, part)]
+    zero = [trial for trial in bundle.trials for part in PARTS if _energy_j(trial, part) == 0]
+    metered = [set(_expected(session)) for session in bundle.campaign.sessions]
+    parts = [(trial, metered[trial.session or 0] if metered else set()) for trial in bundle.trials]
+    mute = [trial for trial, known in parts for part in PARTS if not _explained(trial, part, part in known)]
     gaps = sum(trial.gpu_energy_j is None or trial.cpu_energy_j is None for trial in bundle.trials)
     otherwise = f"{len(mute)} energies are missing without a reason, and {len(zero)} are 0"
     return judged(not zero and not mute, f"{gaps} trials lack a part, each with its reason", otherwise)
@@ -120,119 +123,47 @@ def units_typed(bundle: Evidence) -> Finding:
     return passed(f"{len(bundle.trials)} rows in the columns of the schema")
 
 
-def warmed_up(bundle: Evidence) -> Finding:
-    """Point 13: each cell was warmed up, and whether heat had settled is recorded."""
-    cells = bundle.campaign.cells
-    cold = len(cells) - len({_place(trial) for trial in bundle.trials if trial.warm_up})
-    settled = Counter({True: "settled", False: "did not settle in time", None: "unknown"}[one.settled] for one in cells)
-    said = ", ".join(f"{number} {word}" for word, number in settled.items())
-    return judged(cold <= 0, f"all cells warmed up; heat: {said}", f"{cold} cells without a warm-up")
+def _expected(session: SessionRecord) -> Iterator[Part]:
+    """The parts that a session had a meter of, but for channels that their certificate already says no joules of."""
+    for meter in session.meters:
+        silent = _silent(meter)
+        yield from (channel.part for channel in meter.channels if channel.name not in silent)
 
 
-def heat_traced(bundle: Evidence) -> Finding:
-    """Point 14: temperature, clock and throttling were sampled."""
-    samples = bundle.samples.drop_nulls(["temperature_c", "clock_mhz"])
-    if samples.is_empty():
-        return beside_the_point("no sensor told temperature and clock")
-    throttled = sum("throttled" in trial.reasons for trial in bundle.measured)
-    hottest = max(samples["temperature_c"].to_list())
-    return passed(f"{samples.height} samples, up to {hottest:.0f} degrees, {throttled} trials throttled")
+def _silent(meter: MeterRecord) -> set[str]:
+    """The channels whose certificate holds a reason; whatever else a certificate is made of is passed over."""
+    found = set()
+    channels = (meter.certificate or {}).get("channels")
+    for channel in channels if isinstance(channels, list) else []:
+        match channel:
+            case {"channel": {"name": str(name)}, "reason": str()}:
+                found.add(name)
+    return found
 
 
-def idle_measured(bundle: Evidence) -> Finding:
-    """Point 15: idle power with the model loaded, before and after."""
-    if not bundle.has_meter:
-        return beside_the_point(NO_METER)
-    idle = bundle.campaign.idle
-    known = {one.when for one in idle if any(watts is not None for watts in one.power_w.values())}
-    watts = [f"{part} {w:.1f} W" for one in idle for part, w in one.power_w.items() if w is not None]
-    sentence = f"{', '.join(watts)}, {idle[0].state if idle else ''}"
-    return judged(known == {"before", "after"}, sentence, f"measured only {', '.join(known) or 'never'}")
+def _energy_j(trial: Measurement, part: Part) -> float | None:
+    return {
+        "gpu": trial.gpu_energy_j,
+        "cpu": trial.cpu_energy_j,
+        "memory": trial.memory_energy_j,
+        "platform": trial.platform_energy_j,
+    }[part]
 
 
-def random_order(bundle: Evidence) -> Finding:
-    """Point 16: cells came in the order that the recorded seed gives."""
-    expected = [_cell(visit) for visit in planned_visits(bundle.campaign.settings)]
-    for number in range(len(bundle.campaign.sessions)):
-        trials = [trial for trial in bundle.trials if trial.session == number]
-        seen = [_place(trial)[1:] for trial in sorted(trials, key=lambda trial: trial.order or 0)]
-        visited = [place for place, _ in groupby(seen)]
-        places = iter(expected)
-        if not all(place in places for place in visited):  # each is looked for behind the one before it
-            return failed(f"session {number} does not follow the order of seed {bundle.campaign.settings['seed']}")
-    return passed(f"{len(expected)} visits in the order of seed {bundle.campaign.settings['seed']}")
-
-
-def drift_watched(bundle: Evidence) -> Finding:
-    """Point 17: the reference cell was visited more than once; the drift is stated."""
-    runtimes_s = [trial.runtime_s for trial in bundle.measured if trial.experiment == REFERENCE]
-    visits = sum(cell.visits for cell in bundle.campaign.cells if cell.experiment == REFERENCE)
-    if visits < 2:
-        return failed(f"the reference cell was visited {visits} times; drift needs two")
-    spread = (max(runtimes_s) - min(runtimes_s)) / float(np.mean(runtimes_s))
-    return passed(f"{visits} visits to the reference cell; its runtime spread by {spread:.1%}")
-
-
-def neighbours_checked(bundle: Evidence) -> Finding:
-    """Point 18: who else kept the host busy."""
-    unknown = sum(trial.host_load is None for trial in bundle.trials)
-    busy = sum("busy_host" in trial.reasons for trial in bundle.measured)
-    return judged(unknown == 0, f"{busy} trials beside other work on the host", f"{unknown} trials without host load")
-
-
-def cap_recorded(bundle: Evidence) -> Finding:
-    """Point 19: the power limit."""
-    limits = bundle.samples["power_limit_w"].drop_nulls().unique().sort()
-    if limits.is_empty():
-        return beside_the_point("no sensor told a power limit")
-    return passed(f"power limit {', '.join(f'{watts:.0f} W' for watts in limits)}")
-
-
-def tokens_achieved(bundle: Evidence) -> Finding:
-    """Point 20: fewer or more tokens than asked for are marked."""
-    off = [trial for trial in bundle.trials if trial.output_tokens != trial.requested_output_tokens]
-    silent = [trial for trial in off if not {"short_output", "long_output"} & set(trial.reasons)]
-    sentence = f"{len(off)} trials with other tokens than asked for"
-    return judged(not silent, sentence, f"{len(silent)} of them do not say so")
-
-
-def caches_measured(bundle: Evidence) -> Finding:
-    """Point 21: prompts that a cache answered are marked."""
-    known = [trial for trial in bundle.trials if trial.cached_tokens is not None]
-    if not known:
-        return beside_the_point("the engine does not say")
-    hits = [trial for trial in known if trial.cached_tokens]
-    marked = all("cache_hit" in trial.reasons for trial in hits)
-    return judged(marked, f"{len(hits)} of {len(known)} trials with cache hits", "cache hits are not marked")
-
-
-def all_accounted(bundle: Evidence) -> Finding:
-    """Point 22: every planned cell was finished or has failed for a reason, and no trial is there twice."""
-    keys = [(_place(trial), trial.trial) for trial in bundle.trials]
-    ends = [(one.experiment, one.input_tokens, one.output_tokens, one.concurrency) for one in bundle.campaign.cells]
-    ends += [(o.experiment, o.input_tokens, o.output_tokens, o.concurrency) for o in bundle.campaign.failures]
-    planned = {_cell(visit) for visit in planned_visits(bundle.campaign.settings)}
-    lost = planned - set(ends)
-    if len(set(keys)) < len(keys):
-        return failed(f"{len(keys) - len(set(keys))} trials are there twice")
-    sentence = f"{len(planned)} cells, {len(bundle.campaign.failures)} failed, each with its reason"
-    return judged(not lost, sentence, f"{len(lost)} planned cells are neither finished nor failed")
-
-
-def _explained(trial: Measurement, part: str) -> bool:
-    energy_j = trial.gpu_energy_j if part == "gpu" else trial.cpu_energy_j
-    codes = {channel_reason(part, reason) for reason in METER_REASONS}
-    return (energy_j is None) == bool(codes & set(trial.reasons))
+def _explained(trial: Measurement, part: Part, metered: bool) -> bool:
+    """Whether a part has joules or a reason; where memory or platform has no meter, as mostly, that needs none."""
+    missing = _energy_j(trial, part) is None
+    reasoned = bool({channel_reason(part, reason) for reason in METER_REASONS} & set(trial.reasons))
+    return missing == reasoned or (missing and not metered and part in ("memory", "platform"))
 
 
 def _void(bundle: Evidence, reason: str, words: str) -> Finding:
     """Whether trials with a meter's reason have no joules of that part."""
     if not bundle.has_meter:
         return beside_the_point(NO_METER)
-    hit = {part: [t for t in bundle.trials if channel_reason(part, reason) in t.reasons] for part in ("gpu", "cpu")}
-    full = [t for t in hit["gpu"] if t.gpu_energy_j is not None] + [t for t in hit["cpu"] if t.cpu_energy_j is not None]
-    number = len(hit["gpu"]) + len(hit["cpu"])
-    return judged(not full, f"{number} windows in which the {words}, none with joules", f"{len(full)} bear joules")
+    hit = [(t, part) for part in PARTS for t in bundle.trials if channel_reason(part, reason) in t.reasons]
+    full = [trial for trial, part in hit if _energy_j(trial, part) is not None]
+    return judged(not full, f"{len(hit)} windows in which the {words}, none with joules", f"{len(full)} bear joules")
 
 
 def _window(bundle: Evidence, trial: Measurement) -> pl.DataFrame:
@@ -261,13 +192,3 @@ def _ratio(bundle: Evidence, trial: Measurement) -> float | None:
         power_w += float(np.trapezoid(frame["power_w"].to_numpy(), at_s)) / float(at_s[-1] - at_s[0])
     counted_j = trial.gpu_energy_j * (trial.window_queries or 1)
     return power_w * (trial.window_s or 0.0) / counted_j if power_w and counted_j else None
-
-
-def _place(trial: Measurement) -> tuple[str | None, str, int, int, int]:
-    tokens = (trial.requested_input_tokens, trial.requested_output_tokens, trial.system.concurrency)
-    return (trial.system.host, trial.experiment, *tokens)
-
-
-def _cell(visit: Visit) -> tuple[str, int, int, int]:
-    shape = visit.shape
-    return (visit.experiment, shape.input_tokens, shape.output_tokens, shape.concurrency)

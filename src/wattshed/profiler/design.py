@@ -16,6 +16,8 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from wattshed.datasets.defects import advice, quoted
+from wattshed.domain.schema import MOST_TOKENS
 from wattshed.errors import InputError, MissingError
 
 REFERENCE: Final = "reference"
@@ -23,6 +25,12 @@ REFERENCE: Final = "reference"
 
 FIXED_TOKENS: Final = 32
 """The length that a sweep of the paper holds still (section 5.1)."""
+
+COLUMNS: Final = ("input_tokens", "output_tokens", "concurrency")
+"""Of a file of cells; the last may be missing."""
+
+MOST: Final = MOST_TOKENS
+"""Tokens, or queries at once, that a cell may have: no file of ours holds more."""
 
 DesignName = Literal["paper-input", "paper-output", "grid", "batch"]
 DESIGNS: Final[tuple[DesignName, ...]] = get_args(DesignName)
@@ -126,14 +134,21 @@ def read_design(path: Path) -> Design:
     except (UnicodeDecodeError, OSError) as error:
         raise InputError("is not a text file", path=path, fix="save the cells as CSV in UTF-8") from error
     rows = csv.DictReader(lines)
-    missing = {"input_tokens", "output_tokens"} - set(rows.fieldnames or ())
-    if missing:
-        raise InputError("the column is missing", path=path, field=min(missing), fix="add it to the first line")
+    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+    _refuse_columns(rows.fieldnames, path)
     shapes = [_shape(row, number, path) for number, row in enumerate(rows, 1)]
     try:
         return Design(path.stem, tuple(shapes))
     except ValueError as error:
         raise InputError(str(error), path=path, fix="give each cell once, and at least one") from error
+
+
+def count(text: str) -> int | None:
+    """The count from 1 to `MOST` that a text says; `None` where it says another thing."""
+    digits = text.strip().lstrip("0")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > len(str(MOST)) or int(digits) > MOST:
+        return None
+    return int(digits)
 
 
 def visits(design: Design, rng: np.random.Generator, *, reference_every: int) -> tuple[Visit, ...]:
@@ -157,13 +172,23 @@ def _powers(first: int, last: int) -> Iterable[int]:
         tokens *= 2
 
 
-def _shape(row: dict[str, str | None], number: int, path: Path) -> Shape:
-    def count(field: str, missing: str | None = None) -> int:
-        text = (row.get(field) or missing or "").strip()
-        if not text.isdecimal() or int(text) < 1:
-            raise InputError(
-                f"is {text!r}, not a count of at least 1", path=path, row=number, field=field, fix="mend it"
-            )
-        return int(text)
+def _refuse_columns(names: Sequence[str], path: Path) -> None:
+    """`InputError` for a column that no cell has, or where one is missing."""
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError("no cell has such a column", path=path, field=name, fix=advice(name, COLUMNS))
+    missing = set(COLUMNS[:2]) - set(names)
+    if missing:
+        raise InputError("the column is missing", path=path, field=min(missing), fix="add it to the first line")
 
-    return Shape(count("input_tokens"), count("output_tokens"), count("concurrency", "1"))
+
+def _shape(row: dict[str, str | None], number: int, path: Path) -> Shape:
+    def counted(field: str, missing: str = "") -> int:
+        text = row.get(field) or missing
+        found = count(text)
+        if found is None:
+            problem = f"is {quoted(text)}, not a count from 1 to {MOST:,}"
+            raise InputError(problem, path=path, row=number, field=field, fix="mend it")
+        return found
+
+    return Shape(counted("input_tokens"), counted("output_tokens"), counted("concurrency", "1"))

@@ -5,7 +5,7 @@ with its sessions counted from 0 again, as if it were still a bundle by itself.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,8 +19,12 @@ from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import SAMPLE
 from wattshed.errors import InputError
 from wattshed.profiler.bundle import SAMPLES_FILE
+from wattshed.profiler.scrub import Identity
 
 RESTORE: Final = "restore it from a copy, or run wattshed profile --resume, which writes that of a bundle again"
+
+NO_METER: Final = "there was no meter"
+"""Why points about meters do not apply."""
 
 Status = Literal["passed", "failed", "not applicable"]
 
@@ -55,13 +59,17 @@ def judged(holds: bool, sentence: str, otherwise: str) -> Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A campaign: its record and the manifest around it, its trials, its samples (columns of `schema.SAMPLE`)."""
+    """A campaign: its record and the manifest around it, its trials, its samples (columns of `schema.SAMPLE`).
+
+    `own` names the machine that measured it and its user, where that is the one that looks.
+    """
 
     directory: Path
     manifest: Manifest
     campaign: CampaignRecord
     trials: tuple[Measurement, ...]
     samples: pl.DataFrame
+    own: Identity = field(default_factory=Identity)
 
     @property
     def is_raw(self) -> bool:
@@ -90,7 +98,7 @@ class Evidence:
         return tuple(channel for meter in meters for channel in meter.channels)
 
 
-def read_evidence(source: str | Path) -> tuple[Evidence, ...]:
+def read_evidence(source: str | Path, own: Identity | None = None) -> tuple[Evidence, ...]:
     """The campaigns of a bundle, or of a profile published from several; none where no campaign made it.
 
     Raises `InputError` for what cannot be read.
@@ -98,15 +106,18 @@ def read_evidence(source: str | Path) -> tuple[Evidence, ...]:
     directory, manifest = profile_directory(source), read_manifest(source)
     if not manifest.campaigns:
         return ()
-    trials, samples = read_profile(directory).measurements, _samples(directory)
+    trials, samples = read_profile(directory).measurements, read_samples(directory)
     _refuse_strays(trials, samples, manifest, directory)
     return tuple(
-        Evidence(directory, manifest, campaign, _trials_of(trials, numbers), _samples_of(samples, numbers))
+        Evidence(
+            directory, manifest, campaign, _trials_of(trials, numbers), _samples_of(samples, numbers), own or Identity()
+        )
         for campaign, numbers in zip(manifest.campaigns, manifest.sessions, strict=True)
     )
 
 
-def _samples(directory: Path) -> pl.DataFrame:
+def read_samples(directory: Path) -> pl.DataFrame:
+    """The power samples beside a manifest, in the columns of `schema.SAMPLE`; `InputError` where they are damaged."""
     path = directory / SAMPLES_FILE
     try:
         samples = pl.read_parquet(path, glob=False)

@@ -7,7 +7,7 @@ Costs come from a predictor of a similar machine, or from an engine that knows i
 carried through as resamplings, R of them: a predictor that is off is off for every cell at once, and so is the sum.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
@@ -62,7 +62,7 @@ class VisitForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """All visits, and their sum with the time at idle; the sum is `None` where any of them is not known.
+    """All visits that are left, and their sum with the time at idle; the sum is `None` where any of them is not known.
 
     Settling adds at most `most_settle_s`. Joules spent at idle and while settling are not in it.
     """
@@ -73,16 +73,17 @@ class Forecast:
     expected: Expected | None
 
 
-def forecast(campaign: Campaign, cost_of: CostOf) -> Forecast:
-    """What the campaign will take."""
-    known = cache(cost_of)
-    spent = [_spent(campaign, visit, known) for visit in campaign.visits]
-    visits = tuple(_visit(campaign, *pair) for pair in zip(campaign.visits, spent, strict=True))
+def forecast(campaign: Campaign, cost_of: CostOf, over: Collection[int] = ()) -> Forecast:
+    """What the campaign will take, without the visits that are over, by number."""
+    known, left = cache(cost_of), [visit for visit in campaign.visits if visit.number not in over]
+    spent = [_spent(campaign, visit, known) for visit in left]
+    visits = tuple(_visit(campaign, *pair) for pair in zip(left, spent, strict=True))
+    idle_s = 2 * campaign.idle_s if visits else 0.0
     return Forecast(
         visits,
-        campaign.least_s,
-        (len(visits) + 2) * campaign.settle_s,  # idle is measured twice, and settled before too
-        _total([one for one in spent if one is not None], campaign.idle_s) if all(spent) else None,
+        sum(one.least_s for one in visits) + idle_s,
+        (len(visits) + 2) * campaign.settle_s if visits else 0.0,  # idle is measured twice, and settled before too
+        _total([one for one in spent if one is not None], idle_s) if all(spent) else None,
     )
 
 
@@ -156,7 +157,9 @@ def _visit(campaign: Campaign, visit: Visit, spent: _Spent | None) -> VisitForec
 
 
 def _total(spent: Sequence[_Spent], idle_s: float) -> Expected:
-    duration_s = np.sum([one.duration_s for one in spent], axis=0) + 2 * idle_s
+    if not spent:
+        return Expected(_interval(np.zeros(1)), _interval(np.zeros(1)))
+    duration_s = np.sum([one.duration_s for one in spent], axis=0) + idle_s
     return Expected(_interval(duration_s), _interval(np.sum([one.energy_j for one in spent], axis=0)))
 
 

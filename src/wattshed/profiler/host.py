@@ -86,12 +86,20 @@ def host_label(file: Path, machine: str, rng: np.random.Generator) -> str:
     The file holds a digest of each machine and its label, so a home folder that several machines share keeps them
     apart. It stays on the machine: neither digest nor name gets into a bundle.
     """
-    labels = _labels(file)
-    digest = hashlib.sha256(machine.encode()).hexdigest()
+    labels, digest = _labels(file), _digest(machine)
     if digest not in labels:
         labels[digest] = f"host-{rng.bytes(4).hex()}"
         write_whole(file, (json.dumps(labels, indent=2) + "\n").encode())
     return labels[digest]
+
+
+def kept_label(file: Path, machine: str) -> str | None:
+    """The label of `machine` in `file`; `None` where none was drawn yet."""
+    return _labels(file).get(_digest(machine))
+
+
+def _digest(machine: str) -> str:
+    return hashlib.sha256(machine.encode()).hexdigest()
 
 
 def _labels(file: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from wattshed.datasets.manifest import JOURNAL_FILE
 from wattshed.domain.measurement import Measurement
 from wattshed.errors import InputError, MissingError, UsageError
 from wattshed.profiler.campaign import TRIED_AGAIN, Earlier
@@ -32,7 +33,7 @@ from wattshed.profiler.events import (
     TrialDone,
 )
 
-FILE: Final = "trials.jsonl"
+FILE: Final = JOURNAL_FILE
 
 KEYS: Final[Mapping[type[Event], str]] = {
     SessionStarted: "session",
@@ -153,14 +154,17 @@ def resume_journal(path: Path, settings: dict[str, Plain], *, scrub: Callable[[s
     if not lines:
         path.unlink(missing_ok=True)
         return start_journal(path, settings, scrub=scrub)
-    kept = _record(lines, path).settings
-    for name in [*kept, *settings]:
-        if kept.get(name) != settings.get(name):
-            asked = f"{name} = {kept.get(name)!r} there, and {settings.get(name)!r} now"
-            raise UsageError(
-                f"{path} is of another campaign ({asked}); resume with the same flags, or give another --out"
-            )
+    refuse_other(_record(lines, path).settings, settings, path)
     return Journal(path, size, scrub)
+
+
+def refuse_other(kept: Mapping[str, Plain], asked: Mapping[str, Plain], path: Path) -> None:
+    """`UsageError` where the settings of a journal are not those that are asked for now; names the first."""
+    for name in [*kept, *asked]:
+        if kept.get(name) != asked.get(name):
+            differs = f"{name} = {kept.get(name)!r} there, and {asked.get(name)!r} now"
+            problem = f"{path} is of another campaign ({differs})"
+            raise UsageError(f"{problem}; resume with the same flags, or give another --out")
 
 
 def read_journal(path: Path) -> Record:

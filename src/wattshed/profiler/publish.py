@@ -11,6 +11,7 @@ whoever fits or draws the profile pools trials of one system and experiment, as 
 Publishing the same bundles again gives the same bytes.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -19,7 +20,7 @@ from typing import Final
 
 import polars as pl
 
-from wattshed.datasets.defects import advice
+from wattshed.datasets.defects import advice, quoted
 from wattshed.datasets.manifest import CampaignRecord, Limit, Manifest, PublicationRecord, UnmeasuredCell
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.schema import SAMPLE
@@ -43,11 +44,16 @@ RULE: Final = PublicationRecord(
 """What is done to the samples; the sums of the files are not known before these are made."""
 
 
+NAME: Final = re.compile(r"\w[\w.-]*")
+"""How a profile may be called: a word that is a file's name everywhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edition:
     """What the bundles cannot know: how the profile is called, under which terms it may be used, what is to be minded.
 
-    `systems` gives the system of a bundle, by the name of its directory, another name.
+    `systems` gives the system of a bundle, by the name of its directory, another name. `UsageError` for a name that is
+    no word, and for a text that is not one line.
     """
 
     name: str
@@ -57,6 +63,15 @@ class Edition:
     citation: str | None = None
     faults: tuple[str, ...] = ()
     systems: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise UsageError(f"--name wants a word of letters, digits, . _ and -, like h100, got {quoted(self.name)}")
+        one = {"title": self.title, "licence": self.licence, "source": self.source, "citation": self.citation}
+        many = [("fault", fault) for fault in self.faults] + [("system", name) for name in self.systems.values()]
+        for flag, text in (*one.items(), *many):
+            if text is not None and not (text.strip() and text.isprintable()):
+                raise UsageError(f"--{flag} wants one line of text, got {quoted(text)}")
 
 
 def publish(bundles: Sequence[Path], edition: Edition, directory: Path) -> Manifest:
@@ -211,11 +226,19 @@ def _limits(limits: Iterable[Limit]) -> tuple[Limit, ...]:
 def _unmeasured(parts: Sequence[Evidence]) -> tuple[UnmeasuredCell, ...]:
     """Cells that one campaign lacks and no other has."""
     measured = {
-        (trial.system.name, trial.system.model, trial.requested_input_tokens, trial.requested_output_tokens)
+        (
+            trial.system.name,
+            trial.system.model,
+            trial.requested_input_tokens,
+            trial.requested_output_tokens,
+            trial.system.concurrency,
+        )
         for part in parts
         for trial in part.measured
     }
     missing = dict.fromkeys(cell for part in parts for cell in part.manifest.unmeasured)
     return tuple(
-        cell for cell in missing if (cell.system, cell.model, cell.input_tokens, cell.output_tokens) not in measured
+        cell
+        for cell in missing
+        if (cell.system, cell.model, cell.input_tokens, cell.output_tokens, cell.concurrency) not in measured
     )

@@ -13,7 +13,7 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 
 PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "e-mail": re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"),
-    "home": re.compile(r"(?<![\w.])(?:/home/|/Users/|[A-Z]:\\Users\\)[^/\\\s:'\"]+"),
+    "home": re.compile(r"(?<![\w.])(?:(?:/home/|/Users/|[A-Z]:\\Users\\)[^/\\\s:'\"]+|(?:/var)?/root(?![\w.-]))"),
     "hardware address": re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"),
     "device": re.compile(r"\b(?:GPU-|MIG-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE),
     "address": re.compile(rf"(?<![\w.])(?!127\.|0\.0\.0\.0){_OCTET}(?:\.{_OCTET}){{3}}(?![\w.]*\w)"),
@@ -21,6 +21,9 @@ PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "serial": re.compile(r"\b(?i:serial(?: number)?|s/n)\s*[:=#]\s*\S+"),
 }
 """What gives a machine away, by kind; loopback addresses do not."""
+
+NAME: Final = "name"
+"""The kind of what names this machine or its user."""
 
 COMMON: Final = frozenset({"root", "user", "admin", "ubuntu", "debian", "runner", "localhost", "localdomain", "host"})
 """Names that a thousand machines share, and that occur in other meanings."""
@@ -43,6 +46,11 @@ class Identity:
             tuple(sorted((word for word in telling if not word.isdecimal()), key=lambda word: (-len(word), word)))
         )
 
+    def without(self, public: Iterable[str]) -> "Identity":
+        """Only the words that stand in none of these texts, which name products: a host called h100 may hold one."""
+        texts = tuple(public)
+        return Identity(tuple(word for word in self.words if not any(_names(word).search(text) for text in texts)))
+
 
 def scrubbed(text: str, identity: Identity) -> str:
     """The text with everything that names the machine replaced by its kind in angle brackets."""
@@ -59,4 +67,8 @@ def traces(text: str, identity: Identity) -> tuple[str, ...]:
 def _patterns(identity: Identity) -> Iterable[tuple[str, re.Pattern[str]]]:
     yield from PATTERNS.items()
     for word in identity.words:
-        yield "name", re.compile(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", re.IGNORECASE)
+        yield NAME, _names(word)
+
+
+def _names(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", re.IGNORECASE)

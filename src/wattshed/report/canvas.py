@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Final, ParamSpec
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,6 +78,15 @@ def powers_of_two(axes: Axes, sides: str = "x") -> None:
         axes.set_yscale("log", base=2)
     for side in (axes.xaxis, axes.yaxis)[: len(sides)]:
         side.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def from_zero_or_logarithm(axes: Axes) -> None:
+    """A y axis from 0 where all points lie within a decade, else a logarithmic one."""
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    if values.max() < 10 * values.min():
+        axes.set_ylim(0, 1.05 * values.max())
+    else:
+        plain_logarithm(axes)
 
 
 def plain_logarithm(axes: Axes) -> None:

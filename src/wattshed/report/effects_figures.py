@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wattshed.report.canvas import INK, colour, drawn, grid, marker, plain_logarithm, powers_of_two
+from wattshed.report.canvas import INK, colour, drawn, from_zero_or_logarithm, grid, marker, powers_of_two
 from wattshed.report.effects import Batch, Contrast, Effect, Pair
 from wattshed.report.marks import draw_points, hollow_mark
 from wattshed.report.profile_points import Along, Point
@@ -25,6 +25,9 @@ SIDES: Final[dict[Effect, tuple[str, str]]] = {
 
 _JOULES, _TIME = "J per output token", "ms per output token"
 
+_PAPER: Final = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6}
+"""What a label stands on, so that lines behind it do not cross it out."""
+
 _APART: Final = 0.06
 """Least distance of two labels, as a share of the highest ratio."""
 
@@ -39,11 +42,13 @@ def contrast_figure(contrasts: Sequence[Contrast], effect: Effect) -> Figure:
         for length, pairs in lines.items():
             _draw_sides(axes, pairs, along, position=places[length])
         _label_ratios(axes[2], [_ratios(pairs, along) for pairs in lines.values()])
-        titles = f"{contrast.after.model}: {_JOULES}", _TIME, f"J {SIDES[effect][0]} / J {SIDES[effect][1]}"
+        titles = f"{contrast.after.model}\n{_JOULES}", _TIME, f"J {SIDES[effect][0]} / J {SIDES[effect][1]}"
         for axis, title in zip(axes, titles, strict=True):
             _finish(axis, title, f"{along} tokens")
         axes[2].set(yscale="linear", ylim=(0, None))
-    drawing.legend(handles=_handles(places, effect), loc="outside lower center", ncols=4)
+    paced = any(side.host_bound for one in contrasts for pair in one.pairs for side in (pair.before, pair.after))
+    handles = [*_handles(places, effect), *([hollow_mark()] if paced else [])]
+    drawing.legend(handles=handles, loc="outside lower center", ncols=4)
     return drawing
 
 
@@ -61,7 +66,8 @@ def batches_figure(batches: Sequence[Batch]) -> Figure:
     for axis, title in zip(axes, (_JOULES, f"{_TIME}, for each who waits"), strict=True):
         _finish(axis, title, "requests in flight")
     handles, _ = axes[1].get_legend_handles_labels()
-    drawing.legend(handles=[*handles, hollow_mark()], loc="outside lower center", ncols=2)
+    paced = any(cost.host_bound for batch in batches for cost in batch.costs)
+    drawing.legend(handles=[*handles, *([hollow_mark()] if paced else [])], loc="outside lower center", ncols=2)
     return drawing
 
 
@@ -85,14 +91,14 @@ def _lines(contrast: Contrast, effect: Effect) -> dict[int, list[Pair]]:
 
 
 def _handles(places: Mapping[int, int], effect: Effect) -> list[Line2D]:
-    """What a legend explains: lengths held still, the two sides, and hollow marks."""
+    """What a legend explains of lines: lengths held still, and the two sides."""
     letter = "mn"[_held(effect)]
     lengths = [
         Line2D([], [], color=colour(place), marker=marker(place), label=f"{letter} = {length}")
         for length, place in places.items()
     ]
     sides = [Line2D([], [], color=INK, ls=ls, label=side) for ls, side in zip(("--", "-"), SIDES[effect], strict=True)]
-    return [*lengths, *sides, hollow_mark()]
+    return [*lengths, *sides]
 
 
 def _draw_sides(axes: Sequence[Axes], pairs: Sequence[Pair], along: Along, *, position: int) -> None:
@@ -123,7 +129,8 @@ def _label_ratios(axis: Axes, lines: Sequence[Sequence[Point]]) -> None:
     last = float("inf")
     for end in ends:
         if last - end.mean > _APART * ends[0].mean:
-            axis.annotate(f"  {end.mean:.2g}×", (end.at, end.mean), fontsize=8, color=INK, va="center")
+            label, place = f"{end.mean:.2g}×", (end.at, end.mean)
+            axis.annotate(label, place, (8, 0), textcoords="offset points", fontsize=8, va="center", bbox=_PAPER)
             last = end.mean
 
 
@@ -140,6 +147,6 @@ def _finish(axis: Axes, title: str, xlabel: str) -> None:
     axis.set(title=title, xlabel=xlabel)
     if axis.lines:
         powers_of_two(axis)
-        plain_logarithm(axis)
+        from_zero_or_logarithm(axis)
     else:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center")

@@ -7,6 +7,7 @@ from wattshed.domain.choices import Channel
 from wattshed.report.effects import Effect, batches, contrasts
 from wattshed.report.effects_figures import SIDES, batches_figure, contrast_figure
 from wattshed.report.effects_words import batch_table, batch_words, contrast_table, contrast_words
+from wattshed.report.marks import BARS
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_points import Trials
 
@@ -17,7 +18,7 @@ TITLES: Final = {
 }
 """The effects by short name, in the order of a page."""
 
-_SCATTER: Final = "Bars: 95 % intervals of the scatter, none where there is one trial; a sensor's gain is in no ratio."
+_SCATTER: Final = f"{BARS} A sensor's gain is in no ratio."
 _CONTRASTS: Final[tuple[Effect, ...]] = ("cache", "launch")
 
 

@@ -19,32 +19,32 @@ def contrast_words(contrast: Contrast, effect: Effect) -> str:
     """How far the two sides lie apart, where most and where least, and how many cells the host paced."""
     before, after = _SIDE_NOUNS[effect]
     known = known_ratios(contrast.pairs)
-    said = f"{contrast.after.model}, {len(contrast.pairs)} cells on both sides. "
+    said = f"{contrast.after.model}, {counted(len(contrast.pairs), 'cell')} on both sides. "
     if known:
         least, most = known[0], known[-1]
         said += (
-            f"An output token {before} takes {least.joules_ratio:.2f} {_at(least.shape)} to {most.joules_ratio:.2f} "
-            f"{_at(most.shape)} times the joules that it takes {after}; there it takes "
-            f"{_joules(most.before)} and {_joules(most.after)}. "
+            f"An output token {before} takes {least.joules_ratio:.2f} {at(least.shape)} to {most.joules_ratio:.2f} "
+            f"{at(most.shape)} times the joules that it takes {after}: in the last, {joules(most.before)} against "
+            f"{joules(most.after)}. "
         )
     least, most = (end(contrast.pairs, key=lambda pair: pair.seconds_ratio) for end in (min, max))
     said += (
-        f"In time the factor is {least.seconds_ratio:.2f} {_at(least.shape)} to {most.seconds_ratio:.2f} "
-        f"{_at(most.shape)}. "
+        f"In time the factor is {least.seconds_ratio:.2f} {at(least.shape)} to {most.seconds_ratio:.2f} "
+        f"{at(most.shape)}. "
     )
-    return said + _paced(contrast.pairs, before, after) + _hosts(contrast)
+    return " ".join(filter(None, (said.rstrip(), _paced(contrast.pairs, before, after), _hosts(contrast))))
 
 
 def batch_words(batch: Batch) -> str:
     """What requests in flight do to the joules of an output token, and what each of them waits for it."""
     first, last = batch.costs[0], batch.costs[-1]
-    said = f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_at(batch.shape)}: "
+    said = f"{batch.system.model}, {batch.system.engine or batch.system.name}, {at(batch.shape)}: "
     said += f"from {first.runtime.at} to {last.runtime.at} requests in flight an output token goes "
     if first.energy is not None and last.energy is not None:
         ratio = first.energy.mean / last.energy.mean
-        said += f"from {_joules(first)} to {_joules(last)}, {ratio:.1f} times less, and "
+        said += f"from {joules(first)} to {joules(last)}, {ratio:.1f} times less, and "
     slower = last.runtime.mean / first.runtime.mean
-    said += f"from {_time(first)} to {_time(last)} for each who waits, {slower:.1f} times longer. "
+    said += f"from {time(first)} to {time(last)} for each who waits, {slower:.1f} times longer. "
     by_host = [str(cost.runtime.at) for cost in batch.costs if cost.host_bound]
     return said + (
         f"The host set the pace at {', '.join(by_host)} in flight." if by_host else "The device set the pace."
@@ -85,7 +85,7 @@ def batch_table(batches: Sequence[Batch]) -> Table:
     """Every cell of the batches."""
     rows = [
         (
-            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_at(batch.shape)}",
+            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {at(batch.shape)}",
             str(cost.runtime.at),
             _value(cost.energy),
             _value(cost.runtime, in_ms=True),
@@ -102,20 +102,24 @@ def _paced(pairs: Sequence[Pair], before: str, after: str) -> str:
     """How many cells of either side the host paced, and what remains once they are set aside."""
     counts = sum(pair.before.host_bound for pair in pairs), sum(pair.after.host_bound for pair in pairs)
     if not any(counts):
-        return "The host set the pace of none. "
+        return "The host set the pace of none."
     own = known_ratios([pair for pair in pairs if not (pair.before.host_bound or pair.after.host_bound)])
-    said = f"The host set the pace of {counts[0]} of {len(pairs)} cells {before} and of {counts[1]} {after}: "
+    said = (
+        f"The host set the pace of {counts[0]} of {counted(len(pairs), 'cell')} {before} and of {counts[1]} {after}: "
+    )
     if not own:
-        return said + "in every pair a side tells of the host as well. "
-    ratios = f"{own[0].joules_ratio:.2f}" + (f" to {own[-1].joules_ratio:.2f}" if len(own) > 1 else "")
-    return said + f"in the {len(own)} pairs that it left to the device, the factor in joules is {ratios}. "
+        return said + "in every pair a side tells of the host as well."
+    if len(own) == 1:
+        return said + f"in the one pair that it left to the device the factor in joules is {own[0].joules_ratio:.2f}."
+    ratios = f"{own[0].joules_ratio:.2f} to {own[-1].joules_ratio:.2f}"
+    return said + f"in the {len(own)} pairs that it left to the device, the factor in joules is {ratios}."
 
 
 def _hosts(contrast: Contrast) -> str:
     if contrast.before.host == contrast.after.host:
         return ""
     return (
-        "The two sides bear different host labels: were these two hosts, what differs between them is in the factors."
+        "The two sides bear different host labels: if these are two hosts, the factors hold what differs between them."
     )
 
 
@@ -124,15 +128,23 @@ def _paced_sides(pair: Pair, before: str, after: str) -> str:
     return "; ".join(name for name, paced in sides if paced) or "neither"
 
 
-def _at(shape: Shape) -> str:
+def at(shape: Shape) -> str:
+    """A shape in a sentence."""
     return f"(m = {shape[0]}, n = {shape[1]})"
 
 
-def _joules(cost: TokenCost) -> str:
+def counted(number: int, noun: str) -> str:
+    """How many there are, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def joules(cost: TokenCost) -> str:
+    """Joules of an output token."""
     return "unknown joules" if cost.energy is None else f"{cost.energy.mean:.3g} J"
 
 
-def _time(cost: TokenCost) -> str:
+def time(cost: TokenCost) -> str:
+    """Milliseconds of an output token."""
     return f"{milliseconds(cost.runtime.mean):.3g} ms"
 
 

@@ -1,6 +1,5 @@
 """Pictures of a profile: Figures 1 and 2 for new systems, prefill and decoding, and the power trace."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -11,9 +10,27 @@ from matplotlib.figure import Figure
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
-from wattshed.report.canvas import GREY, colour, drawn, marker, panels, plain_logarithm, powers_of_two
+from wattshed.report.canvas import (
+    GREY,
+    colour,
+    drawn,
+    from_zero_or_logarithm,
+    marker,
+    panels,
+    plain_logarithm,
+    powers_of_two,
+)
 from wattshed.report.marks import draw_points, hollow_mark
-from wattshed.report.profile_points import FROZEN_TOKENS, Along, Trials, frozen_tokens, knee, quantities, sweep
+from wattshed.report.profile_points import (
+    FROZEN_TOKENS,
+    Along,
+    Trials,
+    first_token_quantities,
+    frozen_tokens,
+    knee,
+    quantities,
+    sweep,
+)
 
 LABELS: Final = {
     "runtime_s": "Runtime (s)",
@@ -32,48 +49,46 @@ Trace = Mapping[str, Sequence[tuple[float, float]]]
 def sweep_figure(new: Trials, known: Trials, along: Along, channel: Channel) -> Figure:
     """Figure 1 (input) or 2 (output): the new systems in colour with 95 % intervals, known ones in grey behind them."""
     drawing, axes = panels(3, height_in=3.8)
+    known_names, names = legend_names(known), legend_names(new)
     for axis, (name, quantity) in zip(axes, quantities(channel).items(), strict=True):
         for position, (system, trials) in enumerate(known.items()):
             points, mark = sweep(trials, along, quantity), marker(position)
-            draw_points(axis, points, shown=GREY, mark=mark, label=f"{system.name} · {system.model}")
+            draw_points(axis, points, shown=GREY, mark=mark, label=known_names[system])
         for position, (system, trials) in enumerate(new.items()):
             points = sweep(trials, along, quantity)
-            label = describe(system) + _frozen(trials, along)
+            label = names[system] + _frozen(trials, along)
             draw_points(axis, points, shown=colour(position), mark=marker(position), label=label)
             if (name, along) == ("throughput_tokens_per_s", "input"):
-                _knee(axis, knee(sweep(trials, along, quantities(channel)["runtime_s"])), position)
+                _knee(axis, knee(sweep(trials, along, quantities(channel)["runtime_s"])), colour(position))
         axis.set(xlabel=f"{along} tokens", title=LABELS[name])
         _logarithmic(axis)
-    handles, _ = axes[0].get_legend_handles_labels()
-    by_host = any(trial.bound == "host" for trials in new.values() for trial in trials)
-    drawing.legend(handles=[*handles, *([hollow_mark()] if by_host else [])], loc="outside lower center", ncols=2)
+    _legend(drawing, axes[0], new)
     return drawing
 
 
 @drawn
-def first_token_figure(trials: Sequence[Measurement]) -> Figure:
-    """Seconds before and after the first token of every cell, as stacked bars: prefill against decoding."""
-    cells: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
-    for trial in trials:
-        if trial.ttft_s is not None:
-            cells[trial.requested_input_tokens, trial.requested_output_tokens].append(trial)
-    shapes = sorted(cells)
-    before = np.array([np.mean([trial.ttft_s for trial in cells[shape]]) for shape in shapes])
-    whole = np.array([np.mean([trial.query_runtime_s for trial in cells[shape]]) for shape in shapes])
-    drawing, (axis,) = panels(1, height_in=3.4, width_in=max(5.0, 0.32 * len(shapes) + 2))
-    rows = np.arange(len(shapes))
-    axis.bar(rows, before, color=colour(1), label="to the first token (prefill)")
-    axis.bar(rows, whole - before, bottom=before, color=colour(0), label="after it (decoding)")
-    axis.set_xticks(rows, [f"{m}, {n}" for m, n in shapes], rotation=60, ha="right")
-    axis.set(xlabel="input tokens, output tokens", ylabel="seconds", title="Prefill and decoding")
-    axis.legend()
+def first_token_figure(new: Trials) -> Figure:
+    """Milliseconds to the first token, and of each token after it, along input tokens: prefill beside decoding."""
+    drawing, axes = panels(2, height_in=3.4, width_in=4.8)
+    names = legend_names(new)
+    for axis, (title, quantity) in zip(axes, first_token_quantities().items(), strict=True):
+        for position, (system, trials) in enumerate(new.items()):
+            label = names[system] + _frozen(trials, "input")
+            draw_points(
+                axis, sweep(trials, "input", quantity), shown=colour(position), mark=marker(position), label=label
+            )
+        axis.set(xlabel="input tokens", title=title)
+        powers_of_two(axis)
+        from_zero_or_logarithm(axis)
+    _legend(drawing, axes[0], new)
     return drawing
 
 
 @drawn
 def power_figure(trace: Trace) -> Figure:
-    """Power of every channel over the campaign."""
+    """Power of every channel over the campaign; a channel that stood at 0 W throughout was no reading."""
     drawing, (axis,) = panels(1, height_in=2.8, width_in=9.0)
+    trace = {channel: samples for channel, samples in trace.items() if any(power_w for _, power_w in samples)}
     began_s = min((samples[0][0] for samples in trace.values() if samples), default=0.0)
     for position, (channel, samples) in enumerate(sorted(trace.items())):
         every = max(1, len(samples) // _TRACE_POINTS)
@@ -81,21 +96,47 @@ def power_figure(trace: Trace) -> Figure:
         axis.plot(at_s - began_s, power_w, lw=0.7, color=colour(position), label=channel)
     axis.set(xlabel="seconds", ylabel="watts", title="Power over the campaign", ylim=(0, None))
     axis.ticklabel_format(useOffset=False)
-    axis.legend()
+    if trace:
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return drawing
 
 
 def describe(system: System) -> str:
-    """A system in a legend: what tells it from its neighbours."""
-    cache = {True: "KV cache", False: "no cache", None: ""}[system.kv_cache]
-    batch = f"batch {system.concurrency}" if system.concurrency > 1 else ""
-    parts = (system.name, system.model, system.engine, cache, batch, system.host)
-    return " · ".join(part for part in parts if part)
+    """A system in full."""
+    return " · ".join(part for part in _parts(system) if part)
+
+
+def legend_names(systems: Iterable[System]) -> dict[System, str]:
+    """Each system by its name, and by no more of what else is known than tells it from the others."""
+    listed = list(systems)
+    told: dict[System, tuple[str, ...]] = {system: (system.name,) for system in listed}
+    for part in range(1, len(_PARTS)):
+        longer = {system: (*words, _parts(system)[part]) for system, words in told.items()}
+        if len(set(longer.values())) > len(set(told.values())):
+            told = longer
+    return {system: " · ".join(word for word in words if word) for system, words in told.items()}
 
 
 def has_first_tokens(trials: Iterable[Measurement]) -> bool:
     """Whether any trial tells when its first token came."""
     return any(trial.ttft_s is not None for trial in trials)
+
+
+_PARTS: Final = ("name", "model", "engine", "cache", "batch", "host")
+
+
+def _parts(system: System) -> tuple[str, ...]:
+    """What there is to say of a system, in the order of `_PARTS`; empty words for what nobody said."""
+    cache = {True: "KV cache", False: "no cache", None: ""}[system.kv_cache]
+    batch = f"batch {system.concurrency}" if system.concurrency > 1 else ""
+    return system.name, system.model, system.engine or "", cache, batch, system.host or ""
+
+
+def _legend(drawing: Figure, axis: Axes, new: Trials) -> None:
+    """The systems of a figure under it, with hollow marks explained where there are any."""
+    handles, _ = axis.get_legend_handles_labels()
+    by_host = any(trial.bound == "host" for trials in new.values() for trial in trials)
+    drawing.legend(handles=[*handles, *([hollow_mark()] if by_host else [])], loc="outside lower center", ncols=2)
 
 
 def _frozen(trials: Sequence[Measurement], along: Along) -> str:
@@ -105,13 +146,12 @@ def _frozen(trials: Sequence[Measurement], along: Along) -> str:
     return "" if frozen in (None, FROZEN_TOKENS) else f" · {letter} = {frozen}"
 
 
-def _knee(axis: Axes, at_tokens: float | None, position: int) -> None:
-    """Mark where a system leaves its floor; the words of systems stand one above the other."""
+def _knee(axis: Axes, at_tokens: float | None, shown: str) -> None:
+    """Mark where a system leaves its floor, in words above the panel."""
     if at_tokens is not None:
-        axis.axvline(at_tokens, color=colour(position), lw=0.8, ls=":")
-        place = (at_tokens, 0.03 + 0.06 * position)
-        where = axis.get_xaxis_transform()
-        axis.annotate(f" knee {at_tokens:.0f}", place, xycoords=where, fontsize=8, color=colour(position))
+        axis.axvline(at_tokens, color=shown, lw=0.8, ls=":")
+        where, label = axis.get_xaxis_transform(), f"knee {at_tokens:.0f}"
+        axis.annotate(label, (at_tokens, 1.01), xycoords=where, fontsize=8, color=shown, ha="center", va="bottom")
 
 
 def _logarithmic(axis: Axes) -> None:

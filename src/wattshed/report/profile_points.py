@@ -14,6 +14,7 @@ from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.system import System
 from wattshed.profiler.interval import half_width, t_quantile
+from wattshed.units import milliseconds
 
 Along = Literal["input", "output"]
 
@@ -64,6 +65,20 @@ def output_quantities(channel: Channel) -> dict[str, Quantity]:
     return {
         "energy_per_output_token_j": per_output_token_j,
         "runtime_per_output_token_s": lambda trial: trial.query_runtime_s / trial.output_tokens,
+    }
+
+
+def first_token_quantities() -> dict[str, Quantity]:
+    """What a query takes until its first token, and for each one after it, by the titles of their panels."""
+
+    def later_token_ms(trial: Measurement) -> float | None:
+        if trial.ttft_s is None or trial.output_tokens < 2:
+            return None
+        return milliseconds((trial.query_runtime_s - trial.ttft_s) / (trial.output_tokens - 1))
+
+    return {
+        "To the first token (ms)": lambda trial: None if trial.ttft_s is None else milliseconds(trial.ttft_s),
+        "Each token after it (ms)": later_token_ms,
     }
 
 

@@ -1,0 +1,154 @@
+"""`wattshed serve`: the gateway, from a file or in front of a demo fleet."""
+
+import os
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from wattshed.cli.frame import JsonFlag, emit, stderr
+from wattshed.errors import CheckFailedError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wattshed.gateway.settings import Settings
+    from wattshed.gateway.settings_checks import Overrides
+
+EXAMPLES: Final = (
+    "Examples: [bold]wattshed serve --demo[/]  ·  [bold]wattshed serve --config gateway.yaml[/]  ·  "
+    "[bold]wattshed serve --config gateway.yaml --validate[/]"
+)
+
+
+def command(
+    config: Annotated[
+        Path | None, typer.Option(readable=False, help="Gateway file (YAML), like examples/gateway.yaml.")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Serve a synthetic fleet instead: no hardware needed.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of the file's.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, likewise; 0 takes any free one.")] = None,
+    validate: Annotated[bool, typer.Option("--validate", help="Check the file, list every defect, and exit.")] = False,
+    show_settings: Annotated[
+        bool, typer.Option("--show-settings", help="Print every setting, without secrets, and exit.")
+    ] = False,
+    speed_up: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="How many times faster the demo fleet is than the real machines.")
+    ] = 1.0,
+    json_: JsonFlag = False,
+) -> None:
+    """Serve one OpenAI-compatible API over many machines, each request where it costs least.
+
+    Stops at once at Ctrl-C or SIGTERM for new requests, and when open streams have ended.
+    """
+    from wattshed.gateway.settings_checks import Overrides
+
+    if demo == (config is not None):
+        raise UsageError("give either --config FILE or --demo")
+    if speed_up != 1.0 and not demo:
+        raise UsageError("--speed-up is for --demo: real machines are as fast as they are")
+    overrides = Overrides(host, port)
+    if config is None:
+        _demo(overrides, speed_up, only_show=validate or show_settings, as_json=json_)
+        return
+    settings = _read(config, overrides, validate=validate, as_json=json_)
+    if show_settings:
+        _show(settings, as_json=json_)
+    elif validate:
+        _report(config, settings, as_json=json_)
+    else:
+        from wattshed.gateway.app import serve
+        from wattshed.gateway.logs import start_logs
+
+        def again() -> "Settings":
+            read = _read(config, overrides, validate=False, as_json=False)
+            start_logs(read.log)
+            return read
+
+        start_logs(settings.log)
+        _run(serve(settings, ready=partial(_listening, settings), reread=again))
+
+
+def _read(config: Path, overrides: "Overrides", *, validate: bool, as_json: bool) -> "Settings":
+    """The settings; all defects are listed before the error that says how many there are."""
+    from wattshed.gateway.settings_file import parse_settings
+
+    settings, defects = parse_settings(config, os.environ, overrides)
+    if settings is not None:
+        return settings
+    summary = f"{config}: {_count(len(defects), 'defect')}"
+    if not validate:
+        for defect in defects[:-1]:
+            stderr().print(str(defect), markup=False, soft_wrap=True)
+        raise defects[-1]
+    document = {"config": str(config), "valid": False, "defects": [_plain(one) for one in defects]}
+    emit(document, as_json=as_json, show=lambda console: _list(console, defects))
+    raise CheckFailedError(summary)
+
+
+def _report(config: Path, settings: "Settings", *, as_json: bool) -> None:
+    names, systems = [model.name for model in settings.models], [system.name for system in settings.systems]
+    document = {"config": str(config), "valid": True, "defects": [], "models": names, "systems": systems}
+    summary = f"{config}: {', '.join(names)} on {', '.join(systems)}, by {settings.policy.name}"
+    emit(document, as_json=as_json, show=lambda console: console.print(summary, markup=False, soft_wrap=True))
+
+
+def _show(settings: "Settings", *, as_json: bool) -> None:
+    """Every setting, defaults included; as YAML for people."""
+    import yaml
+
+    from wattshed.gateway.settings_file import shown
+
+    document = shown(settings)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120).rstrip()
+    emit(document, as_json=as_json, show=lambda console: console.print(text, markup=False, soft_wrap=True))
+
+
+def _demo(overrides: "Overrides", speed_up: float, *, only_show: bool, as_json: bool) -> None:
+    from wattshed.gateway.demo import demo_fleet
+
+    async def run() -> None:
+        async with demo_fleet(speed_up=speed_up) as fleet:
+            settings = fleet.settings(overrides)
+            if only_show:
+                _show(settings, as_json=as_json)
+                return
+            from wattshed.gateway.app import serve
+            from wattshed.gateway.logs import start_logs
+
+            start_logs(settings.log)
+            for name, url in fleet.urls.items():
+                stderr().print(f"demo engine {name}: {fleet.servers[name].machine.name} at {url}")
+            await serve(settings, ready=partial(_listening, settings))
+
+    _run(run())
+
+
+def _listening(settings: "Settings", port: int) -> None:
+    host = settings.listen.host
+    stderr().print(f"wattshed serves at http://{host}:{port}/v1 (Ctrl-C stops it)", markup=False, soft_wrap=True)
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    """Run to the end on the quickest event loop there is."""
+    from asyncio import Runner
+
+    from wattshed.gateway.wire import loop_factory
+
+    with Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main)
+
+
+def _list(console: "Console", defects: Sequence[InputError]) -> None:
+    for defect in defects:
+        console.print(str(defect), markup=False, soft_wrap=True)
+
+
+def _plain(defect: InputError) -> dict[str, object]:
+    return {"path": str(defect.path), "field": defect.field, "problem": defect.problem, "fix": defect.fix}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"

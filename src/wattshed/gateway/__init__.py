@@ -1,0 +1,1 @@
+"""The gateway: places each request on the system where it costs least, and proves it."""

@@ -1,0 +1,245 @@
+"""What one reading of the settings makes: routers, slots, breakers, connections and keys.
+
+A reload makes a new one beside the old: requests that have begun end on the old one. What was learned of clients
+(`Minds`) is handed on. A machine's position is its index in `settings.systems`; each model has a router of its own over
+the machines that serve it, so its systems count anew. Slots belong to machines and are shared by models; the predicted
+wait knows its own model's requests only.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from wattshed.gateway.admission import Allowances, Slots
+from wattshed.gateway.client import Upstream
+from wattshed.gateway.energy import NodeEnergy, Terms, Tokens
+from wattshed.gateway.failures import UpstreamError
+from wattshed.gateway.health import Health
+from wattshed.gateway.keys import KeyRing
+from wattshed.gateway.ledger import Settlement
+from wattshed.gateway.openai_body import Call
+from wattshed.gateway.prefixes import PrefixIndex
+from wattshed.gateway.router import Router
+from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.settings import AgentSettings, Serving, Settings, SystemSettings
+from wattshed.gateway.tokens import TokenEstimate
+from wattshed.gateway.usage import Usage
+from wattshed.policies.fixed import AllTo
+from wattshed.policies.policy import Policy
+from wattshed.policies.threshold import ProductThreshold, Threshold, TwoThresholds
+from wattshed.predictors.batch import BatchPredictor
+from wattshed.predictors.length import LengthKey, LengthPredictor
+
+ENDLESS_TOKENS: Final = 2**62
+"""The context of a system that has none in the settings."""
+
+MOST_PROBE_BYTES: Final = 2**20
+"""Longest list of models that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """One model on one machine, at a position of that model's router."""
+
+    machine: int
+    system: SystemSettings
+    serving: Serving
+
+
+class Attempt(NamedTuple):
+    """One of the systems that a request tried; made once an attempt, hence a bare tuple."""
+
+    request: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.request}#{self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelDesk:
+    """All that serves one model."""
+
+    stands: tuple[Stand, ...]
+    router: Router
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minds:
+    """What was learned from traffic, and outlives a reload."""
+
+    lengths: LengthPredictor = field(default_factory=LengthPredictor)
+    tokens: TokenEstimate = field(default_factory=TokenEstimate)
+
+
+class Core:
+    """One generation of the gateway."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeyRing,
+        minds: Minds,
+        *,
+        now_s: Callable[[], float],
+        rng: np.random.Generator,
+    ) -> None:
+        systems, limits = settings.systems, settings.limits
+        self.settings, self.keys, self.minds, self.now_s = settings, keys, minds, now_s
+        self.names = settings.names()
+        self.prefixes = PrefixIndex(limits.most_prefix_blocks)
+        self.health = Health(len(systems), settings.health, now_s=now_s)
+        self.slots = Slots([system.slots for system in systems], most_waiting=limits.most_queued)
+        self.allowances = Allowances(now_s=now_s)
+        self.upstreams = tuple(Upstream(system.url, settings.upstream, now_s=now_s) for system in systems)
+        self._agents: list[Upstream] = []
+        self._latest: dict[str, Attempt] = {}
+        self.nodes = tuple(None if system.agent is None else NodeEnergy(_terms(system), now_s()) for system in systems)
+        self.desks = {model.name: self._desk(model.name, rng) for model in settings.models}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has a slot, or waits for one."""
+        return not any(self.slots.taken) and not any(self.slots.waiting)
+
+    def taking(self, stands: Sequence[Stand], tried: Set[int]) -> tuple[bool, ...]:
+        """Which stands may be given a request that was at those `tried`: they are well, and their queues have room.
+
+        One in a slow start is spared beyond its share, unless there is no other.
+        """
+        well = tuple(
+            at not in tried and self.health.available(stand.machine) and not self.slots.full(stand.machine)
+            for at, stand in enumerate(stands)
+        )
+        warm = tuple(is_well and self._warm(stand) for is_well, stand in zip(well, stands, strict=True))
+        return warm if any(warm) else well
+
+    def began(self, stand: Stand, attempt: Attempt, expected: Tokens) -> None:
+        """A request is on a machine: whatever its meter counts is partly the request's."""
+        node = self.nodes[stand.machine]
+        if node is not None:
+            self._latest[attempt.request] = attempt
+            node.began(str(attempt), self.now_s(), expected)
+
+    def first_token(self, stand: Stand, attempt: Attempt) -> None:
+        """Its first token has come."""
+        node = self.nodes[stand.machine]
+        if node is not None:
+            node.first_token(str(attempt), self.now_s())
+
+    def finished(self, stand: Stand, attempt: Attempt, tokens: Tokens | None) -> None:
+        """It is there no more."""
+        node = self.nodes[stand.machine]
+        if node is not None:
+            node.finished(str(attempt), self.now_s(), tokens)
+
+    def settled(self, settlement: Settlement) -> Settlement | None:
+        """The joules of a request as its row takes them; `None` for those of an attempt that another followed."""
+        request = settlement.request.partition("#")[0]
+        if settlement.request != str(self._latest.get(request)):
+            return None
+        del self._latest[request]
+        return replace(settlement, request=request)
+
+    def learn(self, call: Call, key: LengthKey, usage: Usage) -> None:
+        """What an engine counted, for the next forecasts."""
+        self.minds.tokens.observe(key.model, call.prompt_bytes, usage.input_tokens)
+        if call.route != "embeddings":
+            each = round(usage.output_tokens / call.choices)
+            cut = call.most_output_tokens is not None and each >= call.most_output_tokens
+            self.minds.lengths.observe(key, each, cut=cut)
+
+    def remember(self, model: str, position: int, call: Call) -> None:
+        """An engine has read this conversation."""
+        stand = self.desks[model].stands[position]
+        if stand.system.prefix_cache:
+            self.prefixes.remember(stand.machine, call.blocks)
+
+    def probes(self) -> list[Callable[[], Awaitable[None]]]:
+        """A probe for each machine: it lives if it lists its models."""
+        return [
+            partial(_listed, upstream, system)
+            for upstream, system in zip(self.upstreams, self.settings.systems, strict=True)
+        ]
+
+    def agent(self, agent: AgentSettings) -> Upstream:
+        """A connection to a node's agent."""
+        upstream = Upstream(agent.url, now_s=self.now_s)
+        self._agents.append(upstream)
+        return upstream
+
+    def close(self) -> None:
+        """Close all connections to engines and agents."""
+        for upstream in (*self.upstreams, *self._agents):
+            upstream.close()
+
+    def _warm(self, stand: Stand) -> bool:
+        most = self.health.most_in_flight(stand.machine, stand.system.slots)
+        return most == stand.system.slots or self.slots.taken[stand.machine] < most
+
+    def _desk(self, model: str, rng: np.random.Generator) -> ModelDesk:
+        settings = self.settings
+        stands = tuple(
+            Stand(machine, system, serving)
+            for machine, system in enumerate(settings.systems)
+            if (serving := system.serving(model)) is not None
+        )
+        moved = {stand.machine: position for position, stand in enumerate(stands)}
+        router = Router(
+            [_served(stand) for stand in stands],
+            among(settings.policy, moved),
+            baseline=among(settings.baseline, moved),
+            shadow=None if settings.shadow is None else among(settings.shadow, moved),
+            now_s=self.now_s,
+            rng=rng,
+            most_wait_s=settings.limits.most_wait_s,
+        )
+        return ModelDesk(stands, router)
+
+
+def among(policy: Policy, moved: Mapping[int, int]) -> Policy:
+    """The policy with the positions of a part of the fleet; one that names a system outside it names none there."""
+    nowhere = -1
+    if isinstance(policy, AllTo):
+        return replace(policy, position=moved.get(policy.position, nowhere))
+    if isinstance(policy, Threshold | ProductThreshold | TwoThresholds):
+        below, above = (moved.get(at, nowhere - at) for at in (policy.pair.below, policy.pair.above))
+        return replace(policy, pair=replace(policy.pair, below=below, above=above))
+    return policy
+
+
+async def _listed(upstream: Upstream, system: SystemSettings) -> None:
+    """Ask for the list of models; `UpstreamError` where an engine cannot even do that."""
+    key = () if system.api_key is None else ((b"authorization", b"Bearer " + system.api_key.reveal().encode()),)
+    answer = await upstream.send("GET", "/v1/models", key)
+    try:
+        await answer.whole(MOST_PROBE_BYTES)
+        if answer.status >= 500:
+            raise UpstreamError("malformed", f"{upstream.name} answers {answer.status}")
+    finally:
+        answer.close()
+
+
+def _terms(system: SystemSettings) -> Terms:
+    """How the joules of a machine are split: by work where a batch predictor says what work costs, else by presence."""
+    batches = [one.measured.predictor for one in system.serves if one.measured.predictor.kind == "batch"]
+    if not batches:
+        return Terms()
+    return Terms(BatchPredictor(batches[0]).weights(system.slots, idle_power_w=0.0))
+
+
+def _served(stand: Stand) -> ServedSystem:
+    system, serving = stand.system, stand.serving
+    return ServedSystem(
+        system.name,
+        serving.measured.predictor,
+        system.slots,
+        system.context_tokens or ENDLESS_TOKENS,
+        variants={serving.model: serving.upstream_model},
+        wake_energy_j=system.wake_energy_j,
+        wake_s=system.wake_s,
+        host_power_w=system.host_power_w,
+    )

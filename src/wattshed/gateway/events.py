@@ -1,0 +1,124 @@
+"""What there is to tell: events of the gateway, and what the dashboard shows, as plain frozen values."""
+
+from dataclasses import dataclass, field
+
+from wattshed.domain.plan import Interval
+from wattshed.gateway.energy import Window
+from wattshed.gateway.ledger import LedgerState, Row, Settlement
+from wattshed.predictors.curve import CurvePredictor
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt on a system has ended; `failure` is a code, `None` where it went well."""
+
+    system: str
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A request was placed, which took so long."""
+
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWindow:
+    """A window of a node's agent was split; joules without a request, and those of requests told they have none."""
+
+    node: str
+    window: Window
+    unattributed_j: float = 0.0
+    undelivered_j: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Solo:
+    """A request was answered whole by a machine that served nobody else meanwhile.
+
+    So what it took may be held against `predictor`, which was fitted to such queries. The seconds are those in a slot.
+    """
+
+    request: str
+    system: str
+    model: str
+    predictor: CurvePredictor = field(repr=False, compare=False)
+    input_tokens: int
+    output_tokens: int
+    runtime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A request has come within a trace of its client; `traceparent` is the header of W3C Trace Context."""
+
+    request: str
+    traceparent: str
+
+
+Event = Row | Settlement | Attempted | Placed | NodeWindow | Solo | Called
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A quantity (`energy` or `runtime`) that leaves its predictor's interval: `outside` of the last `checks`."""
+
+    system: str
+    model: str
+    quantity: str
+    outside: int
+    checks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemLoad:
+    """What one system is doing now; `node` is the machine whose agent counts its joules."""
+
+    system: str
+    in_flight: int
+    queued: int
+    available: bool
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names that labels may have, of models, systems and keys."""
+
+    models: frozenset[str] = frozenset()
+    systems: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemNumbers:
+    """One system on the dashboard: its load, and what it has done since the gateway started.
+
+    `power_w` is its node's over the last window, `attributed_j` of the requests with a meter; `None` is "not known".
+    """
+
+    load: SystemLoad
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    hindsight_j: float
+    attributed_j: float | None
+    power_w: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that the dashboard shows; `saved_j` is against the baseline, with the conservative 95 % interval.
+
+    Conservative, since bounds of single requests are added up: errors of one predictor go the same way.
+    """
+
+    systems: tuple[SystemNumbers, ...]
+    requests: int
+    saved_j: Interval
+    hindsight_j: float
+    baseline_j: float
+    wasted_j: float
+    ledger: LedgerState | None
+    recent: tuple[Row, ...] = field(repr=False)

@@ -1,0 +1,280 @@
+"""The ledger's table in SQLite (by default) or PostgreSQL (by URL), through SQLAlchemy.
+
+SQLite is kept in WAL mode with `synchronous=NORMAL`: readers and the writer do not wait for each other, a crash of the
+process loses nothing that was committed, and a crash of the machine at most the last transactions, never the file
+(https://sqlite.org/wal.html, section 3.2). Statements go to the driver as they are, with tuples: 13 us a row, where
+expressions of SQLAlchemy take 63 us.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, InterfaceError, SQLAlchemyError
+
+from wattshed.domain.schema import LEDGER
+from wattshed.errors import InputError, MissingError, UsageError, WattshedError
+from wattshed.gateway.ledger import CandidateCost, Row, Settlement, Written
+from wattshed.gateway.ledger_failures import failure, place_of
+from wattshed.gateway.ledger_steps import STEPS, TABLE, migrate
+
+_Plain: TypeAlias = tuple[object, ...]  # a row as the driver takes it
+
+BUSY_S: Final = 1.0
+"""How long a batch waits for another writer before it counts as locked."""
+
+MOST_TEXT: Final = 400
+"""Characters of a text that are kept; clients choose some of them."""
+
+_NAMES: Final = tuple(f'"{column.name}"' for column in LEDGER)
+_FLAGS: Final = tuple(position for position, column in enumerate(LEDGER) if column.kind == "flag")
+_ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("candidates")
+_PLACEHOLDER: Final = {"sqlite": "?", "postgresql": "%s"}
+_ROW_FAULTS: Final = (DataError, IntegrityError, InterfaceError, OverflowError, UnicodeError)
+_MOST_INTEGER: Final = 2**63 - 1
+_PRUNED_AT_ONCE: Final = 5000
+_READ_AT_ONCE: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSums:
+    """What the ledger holds of one system: sums over the rows that have the number, `None` where no row has.
+
+    Saved joules are the baseline's less ours, over rows with both; `metered_hindsight_j` is what hindsight predicted
+    for the rows that `attributed_j` sums.
+    """
+
+    system: str | None
+    requests: int
+    answered: int
+    input_tokens: int | None
+    output_tokens: int | None
+    hindsight_j: float | None
+    saved_j: float | None
+    attributed_requests: int
+    attributed_j: float | None
+    metered_hindsight_j: float | None
+    wasted_j: float | None
+
+
+class LedgerStore:
+    """One ledger, opened; `open_store` makes it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        place = _PLACEHOLDER[engine.dialect.name]
+        self._insert = (
+            f"INSERT INTO {TABLE} ({', '.join(_NAMES)}) VALUES ({', '.join([place] * len(_NAMES))}) "  # noqa: S608 - ours
+            "ON CONFLICT (request) DO NOTHING"  # a commit whose answer was lost is written again
+        )
+        self._update = (
+            f"UPDATE {TABLE} SET attributed_energy_j = {place}, attributed_idle_energy_j = {place}, "  # noqa: S608 - ours
+            f"energy_reason = {place} WHERE request = {place}"
+        )
+        self._delete = (
+            f"DELETE FROM {TABLE} WHERE request IN "  # noqa: S608 - ours
+            f"(SELECT request FROM {TABLE} WHERE arrived_at < {place} LIMIT {_PRUNED_AT_ONCE})"
+        )
+
+    def write(self, rows: Sequence[Row], settlements: Sequence[Settlement]) -> Written:
+        """All of it in one transaction; a row that the database will never take is left out and counted."""
+        plain = [self._plain(row) for row in rows]
+        settled: list[_Plain] = [(one.energy_j, one.idle_energy_j, one.reason, one.request) for one in settlements]
+        try:
+            return self._written(plain, settled)
+        except _ROW_FAULTS:
+            return self._written_one_by_one(plain, settled)
+        except SQLAlchemyError as error:
+            raise failure(error, self.place) from error
+
+    def prune(self, before: datetime) -> int:
+        """Delete rows that arrived before an instant, a few thousand at a time, so that writers get their turn."""
+        deleted, last = 0, _PRUNED_AT_ONCE
+        try:
+            while last == _PRUNED_AT_ONCE:
+                with self._engine.begin() as connection:
+                    last = connection.exec_driver_sql(self._delete, (self._instant(before),)).rowcount
+                deleted += last
+        except SQLAlchemyError as error:
+            raise failure(error, self.place) from error
+        return deleted
+
+    def rows(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[list[Row]]:
+        """Rows that arrived from `since` to before `until`, in order of arrival, some thousands at a time."""
+        where, bounds = self._between(since, until)
+        sql = f"SELECT {', '.join(_NAMES)} FROM {TABLE}{where} ORDER BY arrived_at, request"  # noqa: S608 - ours
+        try:
+            with self._engine.connect() as connection:
+                found = connection.execution_options(stream_results=True).exec_driver_sql(sql, bounds)
+                for part in found.partitions(_READ_AT_ONCE):
+                    yield [_row(one) for one in part]
+        except SQLAlchemyError as error:
+            raise failure(error, self.place) from error
+
+    def sums(self, since: datetime | None = None, until: datetime | None = None) -> list[SystemSums]:
+        """What each system served, the most requests first."""
+        where, bounds = self._between(since, until)
+        sql = f'SELECT {_SUMS} FROM {TABLE}{where} GROUP BY "system" ORDER BY COUNT(*) DESC'  # noqa: S608 - ours
+        try:
+            with self._engine.connect() as connection:
+                return [SystemSums(*one) for one in connection.exec_driver_sql(sql, bounds)]
+        except SQLAlchemyError as error:
+            raise failure(error, self.place) from error
+
+    @property
+    def place(self) -> str:
+        """Where the ledger is, without its password."""
+        return place_of(self._engine.url)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _written(self, rows: list[_Plain], settled: list[_Plain]) -> Written:
+        with self._engine.begin() as connection:
+            if rows:
+                connection.exec_driver_sql(self._insert, rows)
+            found = connection.exec_driver_sql(self._update, settled).rowcount if settled else 0
+        return Written(len(rows), max(found, 0), 0)
+
+    def _written_one_by_one(self, rows: list[_Plain], settled: list[_Plain]) -> Written:
+        """The same after a row was refused: each by itself, first mended, and the hopeless ones left out."""
+        refused = 0
+        for row in rows:
+            try:
+                self._written([tuple(map(_mended, row))], [])
+            except _ROW_FAULTS:
+                refused += 1
+            except SQLAlchemyError as error:  # those before it are written again with the batch, which does no harm
+                raise failure(error, self.place) from error
+        try:
+            found = self._written([], [tuple(map(_mended, one)) for one in settled])
+        except SQLAlchemyError as error:
+            raise failure(error, self.place) from error
+        return Written(len(rows) - refused, found.settled, refused)
+
+    def _plain(self, row: Row) -> _Plain:
+        """The row as the driver takes it."""
+        values: list[object] = [value[:MOST_TEXT] if type(value) is str else value for value in row]
+        values[_ARRIVED] = self._instant(row.arrived_at)
+        values[_CANDIDATES] = None if row.candidates is None else msgspec.json.encode(row.candidates).decode()
+        return tuple(values)
+
+    def _instant(self, at: datetime) -> object:
+        """SQLite has no instants: text of fixed width in UTC, which sorts."""
+        at = at.astimezone(UTC)
+        return at.isoformat(timespec="microseconds") if self._engine.dialect.name == "sqlite" else at
+
+    def _between(self, since: datetime | None, until: datetime | None) -> tuple[str, _Plain]:
+        place = _PLACEHOLDER[self._engine.dialect.name]
+        bounds = [(sign, at) for sign, at in ((">=", since), ("<", until)) if at is not None]
+        where = " AND ".join(f"arrived_at {sign} {place}" for sign, _ in bounds)
+        return f" WHERE {where}" if bounds else "", tuple(self._instant(at) for _, at in bounds)
+
+
+def open_store(ledger: str, *, steps: Sequence[Sequence[str]] = STEPS, new: bool = True) -> LedgerStore:
+    """The ledger at a URL (`sqlite:///PATH`, `postgresql://...`) or at the path of an SQLite file, mended if it is old.
+
+    `LedgerError` where it cannot be opened now, `InputError` where it is no ledger or a newer one, and `MissingError`
+    where there is none and it is not to be `new`.
+    """
+    url = _url(ledger)
+    if not new and url.drivername == "sqlite" and not Path(url.database or "").is_file():
+        raise MissingError(f"{url.database}: no such ledger; give the ledger of a gateway that has run")
+    try:
+        engine = _engine(url)
+    except ModuleNotFoundError as error:
+        raise MissingError(f"a PostgreSQL ledger needs {error.name}; run: pip install 'wattshed[postgres]'") from error
+    try:
+        migrate(engine, steps)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise _unopened(error, place_of(url)) from error
+    except InputError:
+        engine.dispose()
+        raise
+    return LedgerStore(engine)
+
+
+@contextmanager
+def opened(ledger: str) -> Iterator[LedgerStore]:
+    """A ledger that is there already, for as long as it is read."""
+    store = open_store(ledger, new=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _unopened(error: SQLAlchemyError, place: str) -> WattshedError:
+    """The same where it was to be opened: what is no database was never a ledger."""
+    failed = failure(error, place)
+    if failed.reason == "damaged":
+        return InputError("is no ledger", path=place, fix="give another file, or move this one away")
+    return failed
+
+
+_SAVED = "CASE WHEN hindsight_energy_j IS NOT NULL THEN baseline_energy_j - hindsight_energy_j END"
+_SUMS = (
+    "\"system\", COUNT(*), COUNT(CASE WHEN outcome = 'done' THEN 1 END), "
+    "CAST(SUM(input_tokens) AS BIGINT), CAST(SUM(output_tokens) AS BIGINT), "
+    f"SUM(hindsight_energy_j), SUM({_SAVED}), COUNT(attributed_energy_j), SUM(attributed_energy_j), "
+    "SUM(CASE WHEN attributed_energy_j IS NOT NULL THEN hindsight_energy_j END), SUM(wasted_energy_j)"
+)
+
+
+def _url(ledger: str) -> sa.URL:
+    try:
+        url = sa.make_url(ledger if "://" in ledger else f"sqlite:///{ledger}")
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(
+            "the ledger's URL cannot be read; write sqlite:///PATH or postgresql://HOST/DATABASE"
+        ) from error
+    kind = url.get_backend_name()
+    if kind not in _PLACEHOLDER:
+        raise UsageError(f"a ledger is kept in sqlite or postgresql, not in {kind}")
+    return url.set(drivername="sqlite" if kind == "sqlite" else "postgresql+psycopg")
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.drivername != "sqlite":
+        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver would leave DDL outside of transactions; `_begin` opens them
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("alone") else "BEGIN")
+
+
+def _mended(value: object) -> object:
+    """A value that a database can hold: no lone surrogates, no NULs, no integer beyond 64 bits."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-_MOST_INTEGER, min(value, _MOST_INTEGER))
+    return value
+
+
+def _row(stored: Sequence[Any]) -> Row:
+    values = list(stored)
+    if isinstance(values[_ARRIVED], str):
+        values[_ARRIVED] = datetime.fromisoformat(values[_ARRIVED])
+    for position in _FLAGS:
+        values[position] = None if values[position] is None else bool(values[position])
+    if values[_CANDIDATES] is not None:
+        values[_CANDIDATES] = tuple(CandidateCost(*one) for one in msgspec.json.decode(values[_CANDIDATES]))
+    return Row(*values)

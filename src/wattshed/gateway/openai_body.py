@@ -1,0 +1,250 @@
+"""A client's request body: what the gateway must know of it, and the two fields it changes.
+
+    read_call   bytes -> Call, or a `Refusal` that names the field. What engines choke on is refused here, so that no
+                client can make a system look ill: JSON that is none, is not UTF-8 or is nested too deeply.
+    rewritten   bytes -> bytes: `model` and `stream_options` are spliced in by position, every other byte is as it was
+
+Nothing is decoded and encoded again, so fields nobody knows, numbers that no float holds, escapes, order, white space
+and repeated keys reach the engine as the client wrote them. Of a repeated key the last counts, as Python and llama.cpp
+have it; a repeated `model` is replaced each time.
+
+What is said in prompts is never kept: a `Call` holds its length and hashes of its leading parts.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw
+
+from wattshed.domain.schema import MOST_TOKENS
+from wattshed.gateway.conversation import blocks, prompt_count, text_bytes
+from wattshed.gateway.refusals import Kind, Refusal
+from wattshed.gateway.splice import Edit, Member, is_deeper, lone_value, members, spliced
+
+Route = Literal["chat", "completions", "embeddings"]
+
+MOST_DEPTH: Final = 128
+"""Deepest nesting: serde_json's limit, and an eighth of what Python's `json` takes before it raises (3.11)."""
+
+_WHERE: Final = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
+_MISSING: Final = re.compile(r"missing required field `(.+)`")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request asks for, as far as it bears on where it should go.
+
+    `most_output_tokens` is the client's cap, `None` where it set none. `prompt_bytes` counts prompt and tools without
+    pictures and sound. `blocks` are 64-bit hashes, each of the tools and the conversation from its first byte to the
+    end of one more whole block of `BLOCK_BYTES`: two conversations share as many as they begin alike, whatever the
+    model. `choices` counts the answers wanted, over all prompts.
+    """
+
+    route: Route
+    model: str
+    stream: bool
+    include_usage: bool
+    most_output_tokens: int | None
+    prompt_bytes: int
+    blocks: tuple[int, ...]
+    has_tools: bool
+    wants_json: bool
+    choices: int
+
+
+class _Options(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str = ""
+
+
+class _Body(msgspec.Struct):
+    """The fields of all routes that are looked at; the others only have to be JSON."""
+
+    model: str
+    messages: Raw = Raw()
+    prompt: Raw = Raw()
+    input: Raw = Raw()
+    stream: bool | None = None
+    stream_options: _Options | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
+    n: int | float | None = None
+    tools: list[Raw] | None = None
+    functions: list[Raw] | None = None
+    response_format: _Format | None = None
+
+
+class _Changed(msgspec.Struct):
+    """The members that are changed on the way."""
+
+    model: Raw
+    stream_options: Raw = Raw()
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+_CHANGED: Final = msgspec.json.Decoder(_Changed)
+_MESSAGES: Final = msgspec.json.Decoder(list[_Message])
+
+
+def read_call(route: Route, body: bytes) -> Call:
+    """What the body asks for; `Refusal` 400 where no engine could make sense of it."""
+    asked = _decoded(body)
+    prompt = _prompt(route, asked)
+    tools = b"".join(map(bytes, (asked.tools or []) + (asked.functions or [])))
+    options, wanted = asked.stream_options, asked.response_format
+    return Call(
+        route,
+        asked.model,
+        bool(asked.stream),
+        options is not None and bool(options.include_usage),
+        _most_output_tokens(asked),
+        text_bytes(prompt) + len(tools),
+        () if route == "embeddings" else blocks(tools, prompt[:-1]),
+        bool(tools),
+        wanted is not None and wanted.type not in {None, "text"},
+        _choices(asked.n) * (prompt_count(prompt) if route == "completions" else 1),
+    )
+
+
+def rewritten(body: bytes, *, model: str, include_usage: bool) -> bytes:
+    """A body that `read_call` took, with the name that the engine has for the model.
+
+    `include_usage` asks for the tokens at the end of a stream, and leaves what else stands in `stream_options`; without
+    it they are as the client wrote them.
+    """
+    name = msgspec.json.encode(model)
+    places = _sure_places(body, include_usage) or list(members(body))
+    edits = [Edit(place.start, place.stop, name) for place in places if place.key == "model"]
+    if include_usage:
+        options = [place for place in places if place.key == "stream_options"]
+        edits += [edit for place in options for edit in _including(body, place)] if options else _asking(body)
+    return spliced(body, edits)
+
+
+def _sure_places(body: bytes, include_usage: bool) -> list[Member]:
+    """Where `model` and, if asked for, `stream_options` stand, where that takes no search; else nothing."""
+    there = _CHANGED.decode(body)
+    options = bytes(there.stream_options) if include_usage else b""
+    if b"\\u00" in body:
+        return []  # letters of a key may be escaped
+    name = lone_value(body, "model", bytes(there.model))
+    if not options or not name:
+        return [name] if name else []
+    place = lone_value(body, "stream_options", options)
+    return [name, place] if place else []
+
+
+def _asking(body: bytes) -> list[Edit]:
+    """What puts stream options into a body that has none."""
+    first = body.index(b"{") + 1
+    return [Edit(first, first, b'"stream_options":{"include_usage":true},')]
+
+
+def _including(body: bytes, options: Member) -> list[Edit]:
+    """What makes stream options include the usage."""
+    start, stop = options.start, options.stop
+    value = body[start:stop]
+    if not value.startswith(b"{"):
+        return [Edit(start, stop, b'{"include_usage":true}')]
+    inside = list(members(value))
+    first = start + 1
+    there = [Edit(start + one.start, start + one.stop, b"true") for one in inside if one.key == "include_usage"]
+    return there or [Edit(first, first, b'"include_usage":true' + (b"," if inside else b""))]
+
+
+def _decoded(body: bytes) -> _Body:
+    """The body's fields; `Refusal` for anything that is no JSON object with these types."""
+    try:
+        if not body.isascii():
+            body.decode()
+        asked = _BODY.decode(body)
+    except UnicodeDecodeError as error:
+        raise _refused("invalid_json", f"the body is not UTF-8 from byte {error.start} on") from error
+    except msgspec.ValidationError as error:
+        raise _mistyped(error) from error
+    except msgspec.DecodeError as error:
+        problem = str(error).removeprefix("JSON is malformed: ")
+        raise _refused("invalid_json", f"the body is no JSON: {problem}") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if is_deeper(body, MOST_DEPTH):
+        raise _too_deep()
+    if not asked.model:
+        raise _refused("invalid_value", "'model' is empty; name a model that /v1/models lists", "model")
+    return asked
+
+
+def _prompt(route: Route, asked: _Body) -> bytes:
+    """The JSON of what the model is to read; b"" where nothing is."""
+    if route == "chat":
+        return _messages(bytes(asked.messages))
+    name, prompt = ("prompt", asked.prompt) if route == "completions" else ("input", asked.input)
+    text = bytes(prompt)
+    if route == "completions" and text in {b"", b"null"}:
+        return b""  # vLLM takes `prompt_embeds` in its place
+    if not text:
+        raise _refused("missing_field", f"'{name}' is missing", name)
+    if not text.startswith((b'"', b"[", b"{")):
+        raise _refused("invalid_type", f"'{name}': expected a string or an array", name)
+    return text
+
+
+def _messages(text: bytes) -> bytes:
+    if not text:
+        raise _refused("missing_field", "'messages' is missing", "messages")
+    try:
+        count = len(_MESSAGES.decode(text))
+    except msgspec.ValidationError as error:
+        raise _mistyped(error, "messages") from error
+    if not count:
+        raise _refused("invalid_value", "'messages' is empty; send at least one", "messages")
+    return text
+
+
+def _most_output_tokens(asked: _Body) -> int | None:
+    """The client's cap; llama.cpp takes numbers below 0 for none, and nobody answers with less than one token."""
+    name = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
+    most = _whole(getattr(asked, name), name)
+    return None if most is None or most < 0 else min(max(most, 1), MOST_TOKENS)
+
+
+def _choices(asked: float | None) -> int:
+    wanted = _whole(asked, "n")
+    if wanted is not None and wanted < 1:
+        raise _refused("invalid_value", f"'n' is {wanted}; ask for at least one answer", "n")
+    return 1 if wanted is None else wanted
+
+
+def _whole(number: float | None, name: str) -> int | None:
+    """A count; JSON has one kind of number, and to many engines 8.0 is one, too."""
+    if isinstance(number, float) and not number.is_integer():
+        raise _refused("invalid_type", f"'{name}': expected a whole number, got {number}", name)
+    return None if number is None else int(number)
+
+
+def _mistyped(error: msgspec.ValidationError, within: str = "") -> Refusal:
+    """What msgspec found wrong, as a refusal that names the field."""
+    problem, path = _WHERE.findall(str(error))[0]
+    missing = _MISSING.search(problem)
+    param = within + path + (f".{missing[1]}" if missing and path else missing[1] if missing else "")
+    if missing:
+        return _refused("missing_field", f"'{param}' is missing", param)
+    what = f"'{param}'" if param else "the body"
+    return _refused("invalid_type", f"{what}: {problem[:1].lower()}{problem[1:].replace('`', '')}", param or None)
+
+
+def _too_deep() -> Refusal:
+    return _refused("invalid_value", f"the body is nested more than {MOST_DEPTH} deep; send flatter JSON")
+
+
+def _refused(kind: Kind, message: str, param: str | None = None) -> Refusal:
+    return Refusal(400, kind, message, param=param)

@@ -1,0 +1,120 @@
+"""An engine's answer on its way to the client: as it is, but for the receipt and what belongs to one connection only.
+
+A stream's head goes out with its first piece, so that an engine which dies before it leaves the client none the wiser
+and the next one may try. Secrets of clients go to no engine, and those of engines to no client.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from wattshed.domain.schema import RECEIPT_HEADERS
+from wattshed.gateway.answer import Answer
+from wattshed.gateway.failures import UpstreamError
+from wattshed.gateway.relay import Relay
+from wattshed.gateway.reply import Reply
+from wattshed.gateway.settings import SystemSettings
+from wattshed.gateway.story import Story
+from wattshed.gateway.usage import is_document, usage_of
+from wattshed.gateway.wire import Headers, Request, forwardable
+
+MOST_ANSWER_BYTES: Final = 64 * 2**20
+"""Longest answer that is held as a whole; what is streamed has no limit."""
+
+_SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"cookie"})
+"""Headers of a client that may bear its secrets."""
+
+_OURS: Final = b"x-wattshed-"
+
+_OURS_ALONE: Final = frozenset(
+    {b"x-request-id", b"set-cookie", *(one.name.lower().encode("ascii") for one in RECEIPT_HEADERS)}
+)
+"""Headers of an engine that stay here: what we say ourselves, lest it stand there twice, and its cookies."""
+_GOOD: Final = range(200, 300)
+
+_ELSEWHERE: Final = range(300, 400)
+"""Statuses of redirection: clients would follow them past the gateway, and no engine that is set up well has one."""
+
+
+def request_headers(request: Request, system: SystemSettings) -> Headers:
+    """What the engine is sent: the client's headers without secrets and without ours, and its own key."""
+    kept = tuple(
+        header
+        for header in forwardable(request.headers)
+        if header[0] not in _SECRET and not header[0].startswith(_OURS)
+    )
+    if system.api_key is not None:
+        return (*kept, (b"authorization", b"Bearer " + system.api_key.reveal().encode()))
+    theirs = request.header("authorization") if system.forward_authorization else None
+    return kept if theirs is None else (*kept, (b"authorization", theirs.encode("latin-1")))
+
+
+class Passing:
+    """Passes one answer on. The story learns of its first token, its usage and its end."""
+
+    def __init__(self, answer: Answer, reply: Reply, story: Story, *, now_s: Callable[[], float]) -> None:
+        self._answer, self._reply, self._story, self._now_s = answer, reply, story, now_s
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes as events, as the client asked."""
+        asked = self._story.call is not None and self._story.call.stream
+        kind = next((value for name, value in self._answer.headers if name == b"content-type"), b"")
+        return asked and self._answer.status in _GOOD and kind.startswith(b"text/event-stream")
+
+    async def refusal(self) -> None:
+        """What an engine says that will not answer, in its own words."""
+        said = await self._answer.whole(MOST_ANSWER_BYTES)
+        await self._reply.whole(self._answer.status, self._headers(), said)
+
+    async def whole(self, on_first_token: Callable[[], None]) -> None:
+        """An answer in one piece, with the receipt in it."""
+        story, answer = self._story, self._answer
+        said = await answer.whole(MOST_ANSWER_BYTES)
+        if answer.status in _ELSEWHERE:
+            raise UpstreamError("malformed", "the answer sends the client elsewhere")
+        if answer.status in _GOOD and not is_document(said):
+            raise UpstreamError("malformed", "the answer is no JSON object")
+        on_first_token()
+        story.usage = usage_of(said)
+        receipt = story.receipt(at_s=self._now_s(), ended=True) if answer.status in _GOOD else None
+        story.outcome = "done"
+        await self._reply.whole(
+            answer.status,
+            (*self._headers(), *(receipt.headers() if receipt else ())),
+            receipt.in_body(said) if receipt else said,
+        )
+
+    async def stream(self, on_first_token: Callable[[], None]) -> None:
+        """An answer piece by piece, with the receipt at its end."""
+        story, reply = self._story, self._reply
+        relay, pieces = Relay(wants_usage=story.call is not None and story.call.include_usage), self._answer.chunks
+        opening = await _opening(relay, pieces)
+        on_first_token()
+        story.first_token_at_s = self._now_s()
+        headers = story.receipt(at_s=story.first_token_at_s, ended=False).headers()
+        await reply.start(self._answer.status, (*self._headers(), *headers))
+        await reply.send(opening)
+        async for piece in pieces:
+            await reply.send(relay.take(piece))
+        if relay.torn or not relay.complete:
+            raise UpstreamError("broken_midway", "the stream ended before it was complete")
+        story.usage = relay.usage
+        story.outcome = "broken" if relay.failed else "done"
+        await reply.send(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
+        await reply.end()
+
+    def _headers(self) -> Headers:
+        """The engine's headers, and the request's name."""
+        kept = tuple(header for header in forwardable(self._answer.headers) if header[0] not in _OURS_ALONE)
+        return (*kept, (b"x-request-id", self._story.name.encode("ascii")))
+
+
+async def _opening(relay: Relay, pieces: AsyncIterator[bytes]) -> bytes:
+    """The first that a client may see of a stream; `UpstreamError` where it ends before there is anything."""
+    async for piece in pieces:
+        opening = relay.take(piece)
+        if opening:
+            return opening
+    if relay.torn or not relay.complete:
+        raise UpstreamError("gone_before_answer", "the stream ended before its first event")
+    return b""

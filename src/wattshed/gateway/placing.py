@@ -1,0 +1,135 @@
+"""One placement: the decision, all that it hung on, and what can be told about it afterwards.
+
+Only the decision itself is made while the request waits. Every candidate's price, the baseline, the shadow and the
+sentence for people are worked out when somebody asks, from what was known then: their answers do not change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wattshed.domain.cost import Objective
+from wattshed.domain.plan import Decision
+from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, barred
+from wattshed.gateway.live import Look
+from wattshed.gateway.pricing import Price, Pricing
+from wattshed.gateway.scoring import Bound, Scene
+from wattshed.gateway.served import ServedSystem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What every placement of a gateway is judged by."""
+
+    systems: Sequence[ServedSystem]
+    names: tuple[str, ...]
+    pricing: Pricing
+    baseline: Bound
+    shadow: Bound | None
+
+    def price(self, ask: Ask, look: Look, position: int) -> Price:
+        """What the request costs on one system, as things stand."""
+        return self.pricing.price(
+            position,
+            ask.input_tokens,
+            ask.forecast,
+            int(look.fleet.in_flight[position]),
+            ask.cached_tokens.get(position, 0),
+            wait_s=float(look.fleet.wait_s[position]),
+            wake_energy_j=self.systems[position].wake_energy_j if position in look.asleep else 0.0,
+        )
+
+
+class Placement(NamedTuple):
+    """Where a request goes; made once a request, hence a bare tuple.
+
+    `objective` is what was minimised, `None` where the policy minimises nothing. `decision.runtime_s` is the time in a
+    slot; a `Price` adds the wait.
+    """
+
+    number: int
+    decision: Decision
+    objective: Objective | None
+    ask: Ask
+    scene: Scene
+    desk: Desk
+
+    @property
+    def position(self) -> int:
+        """The chosen system's."""
+        return self.decision.position
+
+    @property
+    def price(self) -> Price:
+        """What it costs where it goes."""
+        return self.desk.price(self.ask, self.scene.look, self.position)
+
+    @property
+    def prices(self) -> tuple[Price | None, ...]:
+        """What it would cost on every system that serves the model; `None` elsewhere."""
+        serving = set(self.ask.serving)
+        return tuple(
+            self.desk.price(self.ask, self.scene.look, position) if position in serving else None
+            for position in range(len(self.desk.names))
+        )
+
+    @property
+    def bars(self) -> dict[int, Bar]:
+        """Why the other systems could not be chosen, by position."""
+        return dict(barred(self.scene.stages, len(self.desk.names)))
+
+    @property
+    def baseline(self) -> int:
+        """Where the baseline policy would have sent it, had nothing failed yet, nor been wished for."""
+        return self.desk.baseline.decide(self.desk.names, self.scene, self.scene.stages[2].left).position
+
+    @property
+    def baseline_price(self) -> Price:
+        """What it would have cost there, as things stand under our own policy."""
+        return self.desk.price(self.ask, self.scene.look, self.baseline)
+
+    @property
+    def shadow(self) -> Decision | None:
+        """What the policy on trial would have decided."""
+        shadow = self.desk.shadow
+        return None if shadow is None else shadow.decide(self.desk.names, self.scene, self.scene.stages[-1].left)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it keeps all that the request wishes for."""
+        return not self.ask.wishes or self.ask.wishes.excess(self.price) <= 1
+
+    @property
+    def reason(self) -> str:
+        """Why it goes there, in a sentence."""
+        return "; ".join([self._choice(), *self._surprises(), *self._absences()])
+
+    def _choice(self) -> str:
+        others = [at for at in self.scene.stages[-1].left if at != self.position]
+        second = min(others, key=self.decision.scores.__getitem__, default=None)
+        against = "" if second is None else f", against {self._costs(second)} on {self.desk.names[second]}"
+        return (
+            f"{self.decision.policy}: {self.decision.system} is predicted to take {self._costs(self.position)}{against}"
+        )
+
+    def _costs(self, position: int) -> str:
+        energy_j, runtime_s = self.scene.expected.energy_j[position], self.scene.expected.runtime_s[position]
+        wait_s = float(self.scene.look.fleet.wait_s[position])
+        waiting = f" ({_rounded(wait_s)} s of it waiting)" if wait_s else ""
+        return f"{_rounded(energy_j)} J and {_rounded(runtime_s + wait_s)} s{waiting}"
+
+    def _surprises(self) -> list[str]:
+        system = self.desk.systems[self.position]
+        asleep = self.position in self.scene.look.asleep
+        woken = [f"it sleeps, and waking it takes {_rounded(system.wake_energy_j)} J of this"] if asleep else []
+        nearest = [] if self.kept else [f"nobody keeps {self.ask.wishes}, and it comes nearest"]
+        return [*woken, *nearest]
+
+    def _absences(self) -> list[str]:
+        serving = set(self.ask.serving)
+        return [f"{self.desk.names[at]} {BAR_WORDS[bar]}" for at, bar in self.bars.items() if at in serving]
+
+
+def _rounded(quantity: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{quantity:,.0f}" if quantity >= 100 else f"{quantity:.3g}"

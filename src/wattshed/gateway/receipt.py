@@ -1,0 +1,143 @@
+"""The energy receipt of one request: joules, how they are known, and what the request would have cost elsewhere.
+
+    headers      as the answer begins: final joules if they are known by then, else the estimate
+    in_body      a top-level `energy` object in a JSON body
+    in_event     the same in a stream's last chunk, which clients get who ask for `include_usage`
+    comment      the same as an SSE comment before `[DONE]`, which every client skips that does not look for it
+
+A *named* event would break OpenAI's clients (openai-python 3.54, openai-node 6.49). Names on the wire are those of
+`domain/schema.py`, `RECEIPT` and `RECEIPT_HEADERS`. Nothing is made up: what is not known is null, and `reasons` has
+the code of why. Figures have six digits, more than any of them deserves, in headers and JSON alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Final, Literal
+
+import msgspec
+
+from wattshed.domain.schema import RECEIPT
+from wattshed.gateway.splice import is_object, with_last
+from wattshed.units import kwh
+
+Method = Literal["measured", "attributed", "predicted"]
+"""How joules are known: metered for this request alone, its part of what a meter counted, or a predictor's word."""
+
+_NUMBERS: Final = tuple(column.name for column in RECEIPT if column.kind == "number")
+_TEMPLATE: Final = "{" + "".join(f'"{name}":%s,' for name in _NUMBERS)
+"""Numbers come first and are written by hand: to round them for an encoder takes as long as all the rest."""
+
+_REASONS_OF: Final = {
+    "avg_power_watts": ("energy_joules", "duration_seconds"),
+    **dict.fromkeys(("energy_kwh", "attribution_method", "lower_joules", "upper_joules"), ("energy_joules",)),
+}
+"""What is worked out from something else, or goes with it, is missing for the same reason."""
+
+_PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What one request cost. `None` is what is not known, and `reasons` says why by the field's name on the wire.
+
+    `energy_j` is known when the answer has ended, by `method`; `predicted_energy_j` from the start, over the forecast
+    of the output; `baseline_energy_j` is what the `baseline` system would have taken. `attributed_share` is the
+    request's part of the joules that were metered while it ran. `wasted_energy_j` went to attempts that failed.
+    """
+
+    system: str
+    model: str
+    choice: str
+    energy_j: float | None = None
+    method: Method | None = None
+    energy_lower_j: float | None = None
+    energy_upper_j: float | None = None
+    runtime_s: float | None = None
+    attributed_share: float | None = None
+    carbon_g: float | None = None
+    idle_energy_j: float | None = None
+    predicted_energy_j: float | None = None
+    baseline_energy_j: float | None = None
+    wasted_energy_j: float | None = None
+    baseline: str | None = None
+    profile: str | None = None
+    lam: float | None = None
+    predicted_output_tokens: float | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.energy_j is None) != (self.method is None):
+            raise ValueError(f"joules come with how they are known: {self.energy_j} J, {self.method}")
+        if not isfinite(sum(filter(None, self._numbers()))):
+            raise ValueError("a receipt holds finite numbers; leave out what is not known")
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers of the answer, of what is known now."""
+        routed = ((b"x-routed-to", _printable(self.system)), (b"x-routing-reason", _printable(self.choice)))
+        if self.energy_j is not None and self.method is not None:
+            energy, method = (b"x-energy-joules", b"%.6g" % self.energy_j), self.method
+        elif self.predicted_energy_j is not None:
+            energy, method = (b"x-energy-estimated-joules", b"%.6g" % self.predicted_energy_j), "predicted"
+        else:
+            return routed
+        return energy, (b"x-energy-method", method.encode("ascii")), *routed
+
+    def as_json(self) -> bytes:
+        """The `energy` object."""
+        numbers = self._numbers()
+        texts: dict[str, object] = {
+            "attribution_method": self.method,
+            "system": self.system,
+            "model": self.model,
+            "baseline": self.baseline,
+            "profile": self.profile,
+        }
+        unknown = [name for name, number in zip(_NUMBERS, numbers, strict=True) if number is None]
+        unknown += [name for name, text in texts.items() if text is None]
+        texts["reasons"] = {name: self._reason(name) for name in unknown}
+        figures = tuple(["null" if number is None else f"{number:.6g}" for number in numbers])
+        return (_TEMPLATE % figures).encode("ascii") + msgspec.json.encode(texts)[1:]
+
+    def comment(self) -> bytes:
+        """An SSE comment, which clients skip."""
+        return b": energy " + self.as_json() + b"\n\n"
+
+    def in_body(self, body: bytes) -> bytes:
+        """The body with the receipt as its last member; as it is where it is no JSON object."""
+        return with_last(body, "energy", self.as_json()) if is_object(body) else body
+
+    def in_event(self, event: bytes) -> bytes:
+        """An event whose data are a JSON object, with the receipt as the object's last member."""
+        return with_last(event, "energy", self.as_json())
+
+    def _reason(self, name: str) -> str:
+        for known in (name, *_REASONS_OF.get(name, ())):
+            if known in self.reasons:
+                return self.reasons[known]
+        return "no_carbon_intensity" if name == "carbon_g_co2eq" else "not_known"
+
+    def _numbers(self) -> tuple[float | None, ...]:
+        """Every number on the wire, in the order of `_NUMBERS`."""
+        energy_j, runtime_s = self.energy_j, self.runtime_s
+        return (
+            energy_j,
+            None if energy_j is None else kwh(energy_j),
+            energy_j / runtime_s if energy_j is not None and runtime_s else None,
+            runtime_s,
+            self.attributed_share,
+            self.carbon_g,
+            self.energy_lower_j,
+            self.energy_upper_j,
+            self.idle_energy_j,
+            self.predicted_energy_j,
+            self.baseline_energy_j,
+            self.wasted_energy_j,
+            self.lam,
+            self.predicted_output_tokens,
+        )
+
+
+def _printable(text: str) -> bytes:
+    """Text that cannot end a header: what is not printable ASCII becomes a question mark."""
+    return text.encode("ascii", "replace").translate(_PRINTABLE)

@@ -1,0 +1,100 @@
+"""A stream on its way from the engine to the client, and what is learned from it in passing.
+
+                             the client
+    chunk of text            gets it at once, byte for byte
+    chunk with usage only    gets it at the end with the receipt, if it asked for usage; else never
+    [DONE]                   gets it at the end: the receipt comes before it
+    half an event            gets it when it is whole, or never: what is torn must not be seen
+    no JSON object           gets an error instead, where first and last byte give it away
+
+Most of what comes is whole events of text, and passes without being taken apart.
+"""
+
+from typing import Final
+
+from wattshed.gateway.failures import UpstreamError
+from wattshed.gateway.receipt import Receipt
+from wattshed.gateway.sse import DONE, Event, SseReader
+from wattshed.gateway.usage import Usage, read_chunk
+
+_FINISHED: Final = (b'"finish_reason":"', b'"finish_reason": "')
+"""How an engine says in a chunk that a text is complete; within a text its quotes would be escaped."""
+
+
+class Relay:
+    """One stream. `wants_usage` is whether the client asked for the chunk with usage.
+
+    `events` counts those with data; `usage` is what the engine counted, if it has; `done` after `[DONE]`; `failed` when
+    the engine reported an error, which the client has seen too.
+    """
+
+    __slots__ = ("_done", "_finished", "_reader", "_usage_event", "_wants_usage", "events", "failed", "usage")
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self.events, self.failed = 0, False
+        self.usage: Usage | None = None
+        self._wants_usage, self._reader = wants_usage, SseReader()
+        self._usage_event, self._done, self._finished = b"", b"", False
+
+    @property
+    def done(self) -> bool:
+        """Whether the engine said that this is all."""
+        return bool(self._done)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the engine told its end in any of the usual ways; `transformers serve` has no `[DONE]`."""
+        return self.done or self._finished or self.failed or self.usage is not None
+
+    @property
+    def torn(self) -> bool:
+        """Whether half an event is here; at the end of the stream, that it broke off."""
+        return bool(self._reader.rest.strip())
+
+    def take(self, received: bytes) -> bytes:
+        """What the client gets now; maybe nothing. `UpstreamError` where an event never ends."""
+        if self._reader.between and _is_plain(received):
+            self.events += 1 + received.count(b"\n\ndata:")
+            self._finished = self._finished or _finishes(received)
+            return received
+        return b"".join([event.raw for event in self._reader.feed(received) if self._goes_on(event)])
+
+    def ending(self, receipt: Receipt | None) -> bytes:
+        """What was kept for the end: the chunk with usage and the comment, both with the receipt, and `[DONE]`."""
+        if receipt is None:
+            return self._usage_event + self._done
+        usage_event = self._usage_event and receipt.in_event(self._usage_event)
+        return usage_event + receipt.comment() + self._done
+
+    def _goes_on(self, event: Event) -> bool:
+        if event.data is None:
+            return True
+        self.events += 1
+        said = event.data.strip()
+        if said == DONE:
+            self._done = event.raw
+            return False
+        if said and not (said.startswith(b"{") and said.endswith(b"}")):
+            raise UpstreamError("malformed", "an event of the stream is no JSON object")
+        self._finished = self._finished or _finishes(said)
+        chunk = read_chunk(said)
+        self.usage = chunk.usage or self.usage
+        self.failed |= chunk.failed
+        if chunk.usage_only:
+            self._usage_event = event.raw if self._wants_usage else b""
+        return not chunk.usage_only
+
+
+def _is_plain(received: bytes) -> bool:
+    """Whether these are whole events with nothing in them to look at."""
+    return (
+        received.startswith(b"data:")
+        and received.endswith(b"}\n\n")
+        and (b'"usage"' not in received or received.count(b'"usage"') == received.count(b'"usage":null'))
+        and b'"error"' not in received
+        and DONE not in received
+    )
+
+
+def _finishes(received: bytes) -> bool:
+    return any(said in received for said in _FINISHED)

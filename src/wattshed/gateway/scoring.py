@@ -1,0 +1,132 @@
+"""A policy asked about the whole fleet at once: what `choose` decides, with one call of the score for all systems.
+
+A score is arithmetic (see `policies/policy.py`), so mostly it takes arrays of shape (S,) as readily as numbers, in a
+third of the time of ten calls. A score that looks something up by position does not. Whether it does is tried out when
+the policy is bound; those that fail are driven by `choose`. The decisions are the same: tests replay both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from wattshed.domain.plan import Decision
+from wattshed.domain.query import Query
+from wattshed.gateway.asking import Stage
+from wattshed.gateway.live import Look
+from wattshed.gateway.tariff import Expected
+from wattshed.policies.policy import Candidate, Policy, Score, choose
+
+_TRIALS: Final = 8
+"""Fleets drawn at random on which a score has to say the same at once as one by one."""
+
+
+class Scene(NamedTuple):
+    """All that a decision hangs on; made once a request, hence a bare tuple. `expected` includes wake energy."""
+
+    query: Query
+    expected: Expected
+    look: Look
+    stages: list[Stage]
+    serial: int
+    draw: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A policy for a fleet of S systems, its name and numbers worked out once, and whether it scores them `at_once`."""
+
+    name: str
+    parameters: tuple[float, ...]
+    score: Score
+    rotates: bool
+    at_once: bool
+
+    @classmethod
+    def of(cls, policy: Policy, systems: int) -> "Bound":
+        """The same policy, tried out."""
+        return cls(policy.name, policy.parameters, policy.score, policy.rotates, _scores_at_once(policy, systems))
+
+    def decide(self, names: Sequence[str], scene: Scene, left: Sequence[int]) -> Decision:
+        """Its choice among the positions `left`, of which there is one at least."""
+        return self._at_once(names, scene, left) if self.at_once else self._one_by_one(names, scene, left)
+
+    def _at_once(self, names: Sequence[str], scene: Scene, left: Sequence[int]) -> Decision:
+        query, expected, fleet, systems = scene.query, scene.expected, scene.look.fleet, len(names)
+        candidate = Candidate(
+            query.input_tokens,
+            query.output_tokens,
+            expected.energy_j,
+            expected.runtime_s,
+            fleet.wait_s,
+            fleet.in_flight,
+            scene.look.positions,
+            systems,
+            scene.serial,
+            scene.draw,
+        )
+        scored = self.score(candidate, self.parameters)
+        scores: list[float] = (scored if scored.dtype.kind == "f" else scored.astype(np.float64)).tolist()
+        reason = self.name
+        if len(left) < systems:
+            reason += f"; {systems - len(left)} of {systems} systems cannot serve it"
+            inside = set(left)
+            scores = [score if position in inside else inf for position, score in enumerate(scores)]
+        best = scores.index(min(scores))
+        energy_j, runtime_s = float(expected.energy_j[best]), float(expected.runtime_s[best])
+        return Decision(names[best], best, self.name, reason, tuple(scores), energy_j, runtime_s)
+
+    def _one_by_one(self, names: Sequence[str], scene: Scene, left: Sequence[int]) -> Decision:
+        inside = set(left)
+        return choose(
+            self,
+            scene.query,
+            names,
+            scene.expected.energy_j.tolist(),
+            scene.expected.runtime_s.tolist(),
+            [position in inside for position in range(len(names))],
+            state=scene.look.fleet,
+            serial=scene.serial,
+            draw=scene.draw,
+        )
+
+
+def _scores_at_once(policy: Policy, systems: int) -> bool:
+    """Whether the score says the same of arrays of shape (S,) as of S numbers, on fleets drawn at random."""
+    rng = np.random.default_rng(0)
+    return all(_says_the_same(policy, _drawn(rng, systems), systems) for _ in range(_TRIALS))
+
+
+def _drawn(rng: np.random.Generator, systems: int) -> Candidate:
+    m, n, serial = (int(tokens) for tokens in 2 ** rng.uniform(0, 12, 3))
+    energy_j, runtime_s, wait_s = rng.lognormal(1, 2, (3, systems))
+    return Candidate(
+        m,
+        n,
+        energy_j,
+        runtime_s,
+        wait_s,
+        rng.integers(0, 9, systems),
+        np.arange(systems),
+        systems,
+        serial,
+        rng.random(),
+    )
+
+
+def _says_the_same(policy: Policy, at_once: Candidate, systems: int) -> bool:
+    one_by_one = [
+        float(policy.score(Candidate(*(_at(part, position) for part in at_once)), policy.parameters))
+        for position in range(systems)
+    ]
+    try:
+        scores = np.asarray(policy.score(at_once, policy.parameters), np.float64)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):  # what arrays make of plain Python
+        return False
+    return bool(scores.tolist() == one_by_one)
+
+
+def _at(part: object, position: int) -> object:
+    return part[position].item() if isinstance(part, np.ndarray) else part

@@ -1,0 +1,240 @@
+"""What has happened to one request so far, and what is told of it in the end: a receipt, and a row of the ledger.
+
+Nothing here waits or decides. Joules are three: *predicted* before the answer, over the forecast of its length; in
+*hindsight*, for the tokens that there were; and *attributed* by a meter, which come later and go to the ledger alone.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+from wattshed.domain.plan import Decision
+from wattshed.gateway.asking import Ask
+from wattshed.gateway.keys import ANYBODY, Key
+from wattshed.gateway.ledger import CandidateCost, Row
+from wattshed.gateway.openai_body import Call
+from wattshed.gateway.placing import Placement
+from wattshed.gateway.pricing import Price
+from wattshed.gateway.receipt import Receipt
+from wattshed.gateway.refusals import Refusal
+from wattshed.gateway.settings import Serving
+from wattshed.gateway.usage import Usage
+from wattshed.gateway.wire import Request
+from wattshed.predictors.length import Forecast, LengthKey
+
+MOST_NAME: Final = 128
+"""Characters of a client's own name for its request, beyond which it gets ours, and the ledger no more of it."""
+
+
+class Foreseen(NamedTuple):
+    """What a placement says: the price, the position of the baseline, why, and what the shadow would have done."""
+
+    price: Price
+    baseline: int
+    reason: str
+    shadow: Decision | None
+
+
+class Hindsight(NamedTuple):
+    """Prices for the tokens that there were: where the request went, and where the baseline would have sent it."""
+
+    price: Price | None
+    baseline: Price | None
+
+
+NOT_KNOWN: Final = Hindsight(None, None)
+
+
+@dataclass(slots=True)
+class Story:
+    """One request; the fields after the first line are filled in as things happen."""
+
+    request: str
+    arrived_at_s: float
+    route: str
+    client_request: str | None = None
+    arrived_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    key: Key | None = None
+    call: Call | None = None
+    model: str = ""
+    length_key: LengthKey | None = None
+    ask: Ask | None = None
+    placement: Placement | None = None
+    serving: Serving | None = None
+    outcome: str = "failed"
+    status: int | None = None
+    failure: str | None = None
+    attempts: int = 0
+    wait_s: float | None = None
+    first_token_at_s: float | None = None
+    usage: Usage | None = None
+    wasted_energy_j: float | None = None
+    metered: bool = False
+    _foreseen: Foreseen | None = None
+    _hindsight: Hindsight | None = None
+
+    @classmethod
+    def of(cls, request: Request, at_s: float) -> "Story":
+        """A request that has just arrived."""
+        return cls(uuid4().hex, at_s, "", request.header("x-request-id"))
+
+    @property
+    def name(self) -> str:
+        """What the request is called in the answer: as its client calls it, where that is fit to be printed."""
+        said = self.client_request
+        fit = said and len(said) <= MOST_NAME and said.isascii() and said.isprintable()
+        return said if said and fit else self.request
+
+    @property
+    def key_name(self) -> str:
+        """Whose request it is."""
+        return ANYBODY if self.key is None else self.key.name
+
+    def wasted(self, placement: Placement, *, reached: bool) -> None:
+        """An attempt was for nothing: at most what was predicted for it, and nothing where no engine was reached."""
+        if reached:
+            self.wasted_energy_j = (self.wasted_energy_j or 0.0) + placement.price.energy_j
+
+    def refused(self, refusal: Refusal, *, begun: bool) -> None:
+        """The gateway said no; `begun` after an answer had begun."""
+        self.failure = refusal.kind
+        if begun:
+            self.outcome = "broken"
+        elif refusal.kind == "overloaded":
+            self.outcome, self.status = "overloaded", refusal.status
+        else:
+            self.outcome, self.status = ("failed" if self.attempts else "refused"), refusal.status
+
+    def placed(self, placement: Placement, serving: Serving) -> None:
+        """It goes there; what is foreseen is worked out once, and by nobody before it is needed."""
+        self.placement, self.serving = placement, serving
+        self._foreseen = self._hindsight = None
+
+    @property
+    def foreseen(self) -> Foreseen:
+        """What the placement says about itself; there is one by now."""
+        placement = self.placement
+        assert placement is not None  # nobody asks before
+        if self._foreseen is None:
+            self._foreseen = Foreseen(placement.price, placement.baseline, placement.reason, placement.shadow)
+        return self._foreseen
+
+    @property
+    def hindsight(self) -> Hindsight:
+        """What the request costs here, and where the baseline would have sent it, now that its tokens are known."""
+        if self.placement is None or self.usage is None:
+            return NOT_KNOWN
+        if self._hindsight is None:
+            here, there, look = self.placement.position, self.foreseen.baseline, self.placement.scene.look
+            then, desk = _known(self.placement, self.usage), self.placement.desk
+            price = desk.price(then, look, here)
+            self._hindsight = Hindsight(price, price if here == there else desk.price(then, look, there))
+        return self._hindsight
+
+    def receipt(self, *, at_s: float, ended: bool) -> Receipt:
+        """The receipt as it can be given now; before the end it holds no joules but the predicted ones."""
+        placement, serving, foreseen = self.placement, self.serving, self.foreseen
+        assert placement is not None  # nobody is given a receipt before their request was placed
+        assert serving is not None
+        known, baseline = self.hindsight if ended else NOT_KNOWN
+        reasons = {} if known else {"energy_joules": "no_usage" if ended else "not_ended"}
+        return Receipt(
+            system=placement.decision.system,
+            model=serving.upstream_model,
+            choice=foreseen.reason,
+            energy_j=None if known is None else known.energy_j,
+            method=None if known is None else "predicted",
+            energy_lower_j=None if known is None else known.energy_lower_j,
+            energy_upper_j=None if known is None else known.energy_upper_j,
+            runtime_s=at_s - self.arrived_at_s if ended else None,
+            predicted_energy_j=foreseen.price.energy_j,
+            baseline_energy_j=None if baseline is None else baseline.energy_j,
+            wasted_energy_j=self.wasted_energy_j,
+            baseline=placement.desk.names[foreseen.baseline],
+            profile=serving.measured.file.name,
+            lam=None if placement.objective is None else placement.objective.lam,
+            predicted_output_tokens=placement.ask.forecast.mean,
+            reasons=reasons,
+        )
+
+    def row(self, at_s: float) -> Row:
+        """The ledger's row."""
+        call, usage = self.call, self.usage
+        row = Row(
+            self.request,
+            self.arrived_at,
+            None if self.client_request is None else self.client_request[:MOST_NAME],
+            None if self.key is None else self.key.name,
+            self.route,
+            self.model,
+            None if self.serving is None else self.serving.upstream_model,
+            streamed=call is not None and call.stream,
+            outcome=self.outcome,
+            status=self.status,
+            failure=self.failure,
+            attempts=self.attempts,
+            wait_s=self.wait_s,
+            ttft_s=None if self.first_token_at_s is None else self.first_token_at_s - self.arrived_at_s,
+            runtime_s=at_s - self.arrived_at_s,
+            input_tokens=None if usage is None else usage.input_tokens,
+            cached_tokens=None if usage is None else usage.cached_tokens,
+            output_tokens=None if usage is None else usage.output_tokens,
+            most_output_tokens=None if call is None else call.most_output_tokens,
+            energy_reason="not_placed" if self.placement is None else self._energy_reason(),
+            wasted_energy_j=self.wasted_energy_j,
+        )
+        return row if self.placement is None else self._placed(row, self.placement)
+
+    def _placed(self, row: Row, placement: Placement) -> Row:
+        """The row with what the router foresaw, and what it says now."""
+        (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
+        expected, names = placement.scene.expected, placement.desk.names
+        service_s = None if known is None else known.service_s
+        return row._replace(
+            system=placement.decision.system,
+            policy=placement.decision.policy,
+            choice=reason,
+            lam=None if placement.objective is None else placement.objective.lam,
+            candidates=tuple(
+                CandidateCost(names[at], float(expected.energy_j[at]), float(expected.runtime_s[at]))
+                for at in placement.ask.serving
+            ),
+            baseline=names[there],
+            shadow=None if shadow is None else shadow.system,
+            in_flight=int(placement.scene.look.fleet.in_flight[placement.position]),
+            estimated_input_tokens=placement.ask.input_tokens,
+            predicted_output_tokens=placement.ask.forecast.mean,
+            predicted_energy_j=price.energy_j,
+            predicted_energy_lower_j=price.energy_lower_j,
+            predicted_energy_upper_j=price.energy_upper_j,
+            predicted_runtime_s=price.runtime_s,
+            predicted_p95_runtime_s=price.runtime_p95_s,
+            extrapolated=price.extrapolated,
+            hindsight_energy_j=None if known is None else known.energy_j,
+            hindsight_energy_lower_j=None if known is None else known.energy_lower_j,
+            hindsight_energy_upper_j=None if known is None else known.energy_upper_j,
+            hindsight_runtime_s=None if service_s is None else service_s.value,
+            hindsight_runtime_lower_s=None if service_s is None else service_s.lower,
+            hindsight_runtime_upper_s=None if service_s is None else service_s.upper,
+            baseline_energy_j=None if baseline is None else baseline.energy_j,
+            baseline_energy_lower_j=None if baseline is None else baseline.energy_lower_j,
+            baseline_energy_upper_j=None if baseline is None else baseline.energy_upper_j,
+            shadow_energy_j=None if shadow is None else shadow.energy_j,
+        )
+
+    def _energy_reason(self) -> str:
+        return "pending" if self.metered else "no_agent"
+
+
+def _known(placement: Placement, usage: Usage) -> Ask:
+    """What would have been asked, had the tokens been known; what was cached is known of the chosen system alone."""
+    cached = placement.ask.cached_tokens
+    if usage.cached_tokens is not None:
+        cached = {**cached, placement.position: min(usage.cached_tokens, usage.input_tokens)}
+    return replace(
+        placement.ask,
+        input_tokens=max(usage.input_tokens, 1),
+        forecast=Forecast.exactly(usage.output_tokens),
+        cached_tokens=cached,
+    )

@@ -1,0 +1,194 @@
+"""What a request costs on all systems at once, expected over the forecast of its length, in some ten microseconds.
+
+An expectation sum of w_k E(m, n_k) over K lengths need not be taken length by length and system by system:
+
+    batch, regression   polynomials of the second degree in n, so that E[n] and E[n^2] suffice:
+                        E = coefficients . (1, m, m^2, E[n], m E[n], E[n^2])
+    prefix              E(m, n) = E(0, m + n) - (E(0, m) - E(0, 0)), as it sums over prefixes:
+                        rows of a table, made once and looked up
+    table               is asked length by length
+
+so one product with the weights looks up, and one with the coefficients brings both costs of all systems.
+
+The coefficients of a batch predictor are those of the *marginal* request at the occupancy of the moment, host power
+included for the seconds by which it prolongs the node's work: `occupied` says when the occupancy has changed.
+
+Of the input only what is not cached is computed: c cached tokens save p1 c + p2 c^2 of a prefill under the batch form.
+The other kinds were fitted to engines that reran the whole prefix at every step, and so c saves nothing there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from wattshed.domain.arrays import Floats, Integers
+from wattshed.gateway.served import ServedSystem
+from wattshed.predictors.batch import BatchPredictor, runtime_basis
+from wattshed.predictors.length import Forecast
+from wattshed.predictors.regression import BilinearBasis
+
+_M, _MM = 1, 2
+"""Positions of m and m^2 among the moments 1, m, m^2, n, m n, n^2: what caching saves."""
+
+_FIRST_LENGTHS: Final = 4096
+"""Prefix lengths that the table starts with; it doubles when a longer request comes, up to the largest context."""
+
+
+class Expected(NamedTuple):
+    """Energy and service time on S systems, shape (S,) each by position, and the mean output length behind them."""
+
+    energy_j: Floats
+    runtime_s: Floats
+    output_tokens: float
+
+
+class Tariff:
+    """Expected energy and runtime on each of `systems` as they are occupied now."""
+
+    def __init__(self, systems: Sequence[ServedSystem]) -> None:
+        self._systems = systems
+        self._batch = [system.batch for system in systems]
+        self._prefix = [at for at, system in enumerate(systems) if system.curves.kind == "prefix"]
+        self._column = {position: column for column, position in enumerate(self._prefix)}
+        self._polynomial = {at for at, system in enumerate(systems) if system.curves.kind in {"batch", "regression"}}
+        self._asked = [at for at, system in enumerate(systems) if system.curves.kind == "table"]
+        self._known: dict[tuple[int, int], Floats] = {}
+        self._reach = 1 + max(system.context_tokens for system in systems)
+        self._extend(_FIRST_LENGTHS)
+        self._terms, self._mixing = self._prepared()
+        self._looked_up = self._terms[:-4]
+        for position in self._polynomial:
+            self.occupied(position, 0)
+
+    def occupied(self, position: int, occupancy: int) -> None:
+        """Take it from now on that a new request on this system runs among `occupancy` others."""
+        if position in self._polynomial:
+            one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
+            mixed = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
+            self._mixing[position :: len(self._systems), 2 * len(self._prefix) :] = mixed
+
+    def expected(self, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]) -> Expected:
+        """Energy and runtime on every system; `cached_tokens` has the positions that hold a part of the input.
+
+        All costs are one product of `_mixing` and the terms (each prefix system's E, each one's R, E[n],
+        E[n^2] + 2 m E[n], 1, m, m^2, m E[n]). Those up to the fourth are looked up, the last two of them in columns
+        that hold L and L^2. Lengths beyond every context are cut there, as an engine would.
+        """
+        systems, terms = len(self._systems), self._terms
+        lengths = forecast.output_tokens + input_tokens
+        self._reach_to(int(lengths[-1]))
+        sums = forecast.weights.dot(self._upto.take(lengths, 0, mode="clip"))
+        np.subtract(sums, self._from[min(input_tokens, self._reach - 1)], out=self._looked_up)
+        mean = float(terms[-6])
+        terms[-3], terms[-2], terms[-1] = input_tokens, float(input_tokens) ** 2, input_tokens * mean
+        costs = self._mixing.dot(terms)
+        if cached_tokens:
+            self._save(costs, input_tokens, cached_tokens)
+        for position in self._asked:
+            costs[position::systems] = self.points(position, input_tokens, forecast.output_tokens).dot(forecast.weights)
+        return Expected(costs[:systems], costs[systems:], mean)
+
+    def points(
+        self, position: int, input_tokens: int, output_tokens: Integers, *, occupancy: int = 0, cached_tokens: int = 0
+    ) -> Floats:
+        """Energy (row 0) and runtime (row 1) on one system at each of N output lengths, shape (2, N)."""
+        if position in self._column:
+            return self._of_prefix(position, input_tokens, output_tokens)
+        m, n, system = np.full(output_tokens.shape, input_tokens), output_tokens, self._systems[position]
+        if position not in self._polynomial:
+            said = system.curves.expect(m, n)
+            return np.array([said.energy_j + system.host_power_w * said.runtime_s, said.runtime_s])
+        coefficients = self._coefficients(position, occupancy)
+        costs: Floats = coefficients @ np.array([np.ones(n.size), m, m * m, n, m * n, n * n], np.float64)
+        if self._batch[position] is not None:
+            costs -= _prefill(coefficients, _usable(cached_tokens, input_tokens))[:, None]
+        return costs
+
+    def _of_prefix(self, position: int, input_tokens: int, output_tokens: Integers) -> Floats:
+        """Costs on one prefix system at each of N output lengths, shape (2, N)."""
+        prefixes = len(self._prefix)
+        columns = slice(self._column[position], 2 * prefixes, prefixes)  # its E, and its R
+        self._reach_to(input_tokens + int(output_tokens.max()))
+        ends = self._upto.take(output_tokens + input_tokens, 0, mode="clip")[:, columns]
+        costs: Floats = ends - self._from[min(input_tokens, self._reach - 1), columns]
+        return costs.T
+
+    def _prepared(self) -> tuple[Floats, Floats]:
+        """The terms, of which only the 1 is known yet, and their mixing, shape (2 S, 2 P + 6)."""
+        prefix, systems = len(self._prefix), len(self._systems)
+        terms, mixing = np.zeros(2 * prefix + 6), np.zeros((2 * systems, 2 * prefix + 6))
+        terms[-4] = 1
+        for position, column in self._column.items():
+            mixing[position, column] = mixing[systems + position, prefix + column] = 1
+        return terms, mixing
+
+    def _reach_to(self, length: int) -> None:
+        if length >= len(self._upto) < self._reach:
+            self._extend(length + 1)
+
+    def _extend(self, lengths: int) -> None:
+        """Make the table so long or longer, a power of two, but no longer than the largest context.
+
+        It comes twice: E(0, L) for where a request ends, and E(0, L) - E(0, 0) for where it starts.
+        """
+        length = np.arange(min(1 << (lengths - 1).bit_length(), self._reach))
+        energies, runtimes = [], []
+        for position in self._prefix:
+            curves, host_power_w = self._systems[position].curves, self._systems[position].host_power_w
+            from_nothing = curves.expect(np.zeros_like(length), length)
+            energies.append(from_nothing.energy_j + host_power_w * from_nothing.runtime_s)
+            runtimes.append(from_nothing.runtime_s)
+        self._upto = np.column_stack([*energies, *runtimes, length, length.astype(np.float64) ** 2])
+        self._from = self._upto - self._upto[0]
+
+    def _coefficients(self, position: int, occupancy: int) -> Floats:
+        """Of the six moments in energy (row 0) and runtime (row 1), shape (2, 6); worked out once an occupancy."""
+        key = (position, occupancy)
+        known = self._known.get(key)
+        if known is None:
+            system, batch = self._systems[position], self._batch[position]
+            known = _bilinear(system) if batch is None else _marginal(batch, occupancy)
+            known[0] += system.host_power_w * known[2]
+            known = self._known[key] = known[:2]
+        return known
+
+    def _save(self, costs: Floats, input_tokens: int, cached_tokens: Mapping[int, int]) -> None:
+        """Take off the costs, shape (2 S,), what caches save: m and m^2 stand in columns -3 and -2 of the mixing."""
+        for position, cached in cached_tokens.items():
+            if self._batch[position] is not None:
+                per_token, per_square = self._mixing[position :: len(self._systems), -3:-1].T
+                tokens = _usable(cached, input_tokens)
+                costs[position :: len(self._systems)] -= per_token * tokens + per_square * float(tokens) ** 2
+
+
+def _usable(cached_tokens: int, input_tokens: int) -> int:
+    """An engine computes one token at least, for it needs its output."""
+    return max(0, min(cached_tokens, input_tokens - 1))
+
+
+def _prefill(coefficients: Floats, tokens: int) -> Floats:
+    """What the first `tokens` of a prompt add to a prefill, one entry a row of coefficients."""
+    saved: Floats = coefficients[:, _M] * tokens + coefficients[:, _MM] * float(tokens) ** 2
+    return saved
+
+
+def _marginal(batch: BatchPredictor, occupancy: int) -> Floats:
+    """Coefficients of the marginal energy, of the runtime, and of the seconds added to the node, shape (3, 6).
+
+    The same as `BatchPredictor.marginal`: energy of the batch with the request less that without it.
+    """
+    energy, runtime, support = batch.fitted.energy, batch.fitted.runtime, batch.fitted.support
+    together = runtime_basis(support, occupancy + 1).mixing
+    added = together - runtime_basis(support, occupancy).mixing if occupancy else together
+    five = np.array([added @ energy.coefficients, together @ runtime.coefficients, added @ runtime.coefficients])
+    return np.column_stack([five, five[:, 4] / 2])  # the fifth moment is n (m + n / 2)
+
+
+def _bilinear(system: ServedSystem) -> Floats:
+    """The same for the regression, which knows nothing of company."""
+    energy, runtime = system.curves.energy, system.curves.runtime
+    assert isinstance(energy.basis, BilinearBasis)
+    rows = np.zeros((3, 6))
+    rows[:, [1, 3, 4]] = [energy.coefficients, runtime.coefficients, runtime.coefficients]
+    return rows

@@ -1,0 +1,189 @@
+"""HTTP/1.1 as both sides of the gateway speak it: values, limits, and what keeps one message from becoming two.
+
+Names of headers are lower case, values are bytes as they came. Framing (length, chunks, kept connections) is decided
+anew on each side and never copied across; nor is what belongs to one connection only (RFC 9110, section 7.6.1).
+Nothing that could end a line gets into a head, whoever supplied it: that is a ValueError of ours, not a second message.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, Generic, Protocol, TypeVar
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_OF_ONE_CONNECTION: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
+    | {b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}
+)
+"""Hop-by-hop headers: RFC 9110, section 7.6.1, and those of RFC 2616 and RFC 7540 that old senders use."""
+
+FRAMING: Final = _OF_ONE_CONNECTION | {b"content-length", b"host", b"expect"}
+"""What the sender of a message writes itself."""
+
+TARGET: Final = re.compile(rb"/[\x21-\x7e]*")
+"""A path on this server, with its query. A whole URL is refused: where requests go is for the configuration to say."""
+
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+
+_STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. `client` is the address that it came from."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+    client: str
+
+    @property
+    def path(self) -> str:
+        """The target without its query, as it was sent."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the question mark, not decoded."""
+        return self.target.partition("?")[2]
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header; `name` in lower case."""
+        wanted = name.encode("latin-1")
+        return next((value.decode("latin-1") for known, value in self.headers if known == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """The most that one client may send, and how slowly.
+
+    `most_waiting` requests may be sent ahead of their answers; what comes beyond is not read, and the connection
+    closes after the last of them. A write must make way within `write_timeout_s` for the client to count as reading.
+    """
+
+    most_head_bytes: int = 32_768
+    most_headers: int = 100
+    most_body_bytes: int = 33_554_432
+    most_waiting: int = 16
+    most_connections: int = 10_000
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    idle_timeout_s: float = 75.0
+    write_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        durations_s = (self.head_timeout_s, self.body_timeout_s, self.idle_timeout_s, self.write_timeout_s)
+        if min(durations_s) <= 0 or min(self.most_head_bytes, self.most_headers, self.most_connections) < 1:
+            raise ValueError("limits of the wire are above zero")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """How long an engine may be silent.
+
+    `first_byte_s` covers the whole computing of an answer that is not streamed. A connection unused for `idle_s` is
+    closed rather than used again: uvicorn, which serves vLLM, closes after 5 s.
+    """
+
+    connect_s: float = 5.0
+    first_byte_s: float = 600.0
+    silence_s: float = 60.0
+    idle_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect_s, self.first_byte_s, self.silence_s, self.idle_s) <= 0:
+            raise ValueError("time-outs of an upstream are above zero")
+
+
+def forwardable(headers: Headers) -> Headers:
+    """The headers that may go on to the other side: all but framing, and those that `Connection` names."""
+    named = {option.strip().lower() for name, value in headers if name == b"connection" for option in value.split(b",")}
+    dropped = FRAMING | named
+    return tuple(header for header in headers if header[0] not in dropped)
+
+
+def status_line(status: int) -> bytes:
+    """The first line of an answer."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def head(start: bytes, headers: Headers, framing: bytes) -> bytes:
+    """A whole head: first line, the headers but for framing, and our own framing; ValueError for a line too many."""
+    lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in FRAMING and _checked(header[0])]
+    block = b"".join(lines)
+    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
+        raise ValueError("the value of a header holds a line break or a zero byte")
+    return b"%b%b%b\r\n" % (start, block, framing)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: uvloop where it is installed, else Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+class Watched(Protocol):
+    """Something that may have waited too long."""
+
+    def look(self, now_s: float) -> None:
+        """Give up on whatever is overdue."""
+
+
+Member = TypeVar("Member", bound=Watched)
+
+
+class Sweep(Generic[Member]):
+    """Looks at its members every `period_s`, while there are any: one timer, however many connections.
+
+    An end is noticed up to a period late.
+    """
+
+    def __init__(self, shortest_s: float, now_s: Callable[[], float]) -> None:
+        self._period_s = min(1.0, max(0.01, shortest_s / 8))
+        self._now_s = now_s
+        self._members: dict[Member, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def members(self) -> tuple[Member, ...]:
+        """All of them, in order of their coming."""
+        return tuple(self._members)
+
+    def add(self, member: Member) -> None:
+        """Look at it from now on."""
+        self._members[member] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._period_s, self._tick)
+
+    def discard(self, member: Member) -> None:
+        """Look at it no more; harmless for a stranger."""
+        self._members.pop(member, None)
+        if not self._members and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._period_s, self._tick)
+        now_s = self._now_s()
+        for member in self.members():
+            member.look(now_s)
+
+
+@lru_cache(maxsize=1024)
+def _checked(name: bytes) -> bool:
+    """True for the name of a header, which is a token in lower case; else ValueError."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("the name of a header is a token in lower case")
+    return True
