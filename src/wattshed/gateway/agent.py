@@ -17,7 +17,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, Protocol, get_args
 from urllib.parse import parse_qs
 
@@ -29,7 +28,7 @@ from wattshed.errors import UsageError
 from wattshed.gateway.counts import PAGE_TYPE, Counts, page
 from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.reply import Reply
-from wattshed.gateway.wire import Headers, Request
+from wattshed.gateway.wire import Headers, Request, is_loopback
 
 LEAST_TOKEN: Final = 16
 """Characters of a token; fewer could be guessed."""
@@ -84,7 +83,7 @@ class Told:
 
 def require_token(host: str, token: str | None) -> None:
     """`UsageError` where anybody could ask from elsewhere, or the token could be guessed."""
-    if token is None and not _loopback(host):
+    if token is None and not is_loopback(host):
         raise UsageError(
             f"--host {host} is open to other machines and there is no token; pass --token-file, or --host 127.0.0.1"
         )
@@ -195,10 +194,3 @@ def _since_s(query: str) -> float | None:
     if not math.isfinite(since_s):
         raise Refusal(400, "invalid_value", "`since` is an instant that this agent told before", param="since")
     return since_s
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -35,7 +35,7 @@ from wattshed.gateway.exchange import Exchange
 from wattshed.gateway.failures import ClientGone
 from wattshed.gateway.keys import KeyRing
 from wattshed.gateway.ledger import Ledger, Pace, Row, Settlement
-from wattshed.gateway.openai_body import Route
+from wattshed.gateway.openai_body import ROUTES, Route
 from wattshed.gateway.openapi import document
 from wattshed.gateway.polling import Polling, over, parts_of
 from wattshed.gateway.refusals import Refusal
@@ -50,12 +50,6 @@ if TYPE_CHECKING:
     from wattshed.gateway.tracing import Tracing
 
 _log = logging.getLogger(__name__)
-
-ROUTES: Final[Mapping[str, Route]] = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "completions",
-    "/v1/embeddings": "embeddings",
-}
 
 JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 EVENTS: Final[Headers] = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))

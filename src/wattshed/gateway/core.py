@@ -27,6 +27,7 @@ from wattshed.gateway.served import ServedSystem
 from wattshed.gateway.settings import AgentSettings, Serving, Settings, SystemSettings
 from wattshed.gateway.tokens import TokenEstimate
 from wattshed.gateway.usage import Usage
+from wattshed.gateway.wire import bearer
 from wattshed.policies.fixed import AllTo
 from wattshed.policies.policy import Policy
 from wattshed.policies.threshold import ProductThreshold, Threshold, TwoThresholds
@@ -213,7 +214,7 @@ def among(policy: Policy, moved: Mapping[int, int]) -> Policy:
 
 async def _listed(upstream: Upstream, system: SystemSettings) -> None:
     """Ask for the list of models; `UpstreamError` where an engine cannot even do that."""
-    key = () if system.api_key is None else ((b"authorization", b"Bearer " + system.api_key.reveal().encode()),)
+    key = () if system.api_key is None else bearer(system.api_key.reveal())
     answer = await upstream.send("GET", "/v1/models", key)
     try:
         await answer.whole(MOST_PROBE_BYTES)

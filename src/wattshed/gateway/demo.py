@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -24,14 +23,15 @@ from wattshed.errors import InputError
 from wattshed.gateway.demo_faults import JSON, Fault, Telling, wished
 from wattshed.gateway.demo_machine import Machine, Occupancy, quickened
 from wattshed.gateway.demo_meter import demo_agent
-from wattshed.gateway.demo_words import Asked, Route, asked
+from wattshed.gateway.demo_words import Asked, asked
+from wattshed.gateway.openai_body import ROUTES, Route
 from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.reply import Reply
 from wattshed.gateway.server import Server
 from wattshed.gateway.settings import Settings, SystemSettings
 from wattshed.gateway.settings_checks import BUNDLED, DEMO_PREDICTORS, Overrides, Site
 from wattshed.gateway.settings_file import settings_of
-from wattshed.gateway.wire import Request
+from wattshed.gateway.wire import Request, is_loopback
 from wattshed.predictors.file import load
 
 DEMO_MODEL: Final = "llama-2-7b"
@@ -41,11 +41,6 @@ DEMO_SYSTEMS: Final = {"mac": ("M1-Pro", 2048), "a100": ("Swing AMD+A100", 4096)
 
 LOOPBACK: Final = "127.0.0.1"
 
-_ROUTES: Final[dict[str, Route]] = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "completions",
-    "/v1/embeddings": "embeddings",
-}
 _KEPT: Final = 1000
 """Requests that are remembered, for whoever checks receipts."""
 
@@ -97,8 +92,8 @@ class DemoServer:
 
     async def _answer(self, request: Request, reply: Reply) -> None:
         try:
-            if request.method == "POST" and request.path in _ROUTES:
-                await self._generate(asked(_ROUTES[request.path], request.body), reply)
+            if request.method == "POST" and request.path in ROUTES:
+                await self._generate(asked(ROUTES[request.path], request.body), reply)
             else:
                 await reply.whole(200, JSON, self._told(request))
         except Refusal as refusal:
@@ -112,9 +107,9 @@ class DemoServer:
             case "GET", "/v1/models":
                 model = {"id": DEMO_MODEL, "object": "model", "created": 0, "owned_by": "wattshed demo"}
                 return msgspec.json.encode({"object": "list", "data": [model]})
-            case "GET", "/demo/state" if ip_address(request.client).is_loopback:
+            case "GET", "/demo/state" if is_loopback(request.client):
                 return msgspec.json.encode(self.state())
-            case "POST", "/demo/fault" if ip_address(request.client).is_loopback:
+            case "POST", "/demo/fault" if is_loopback(request.client):
                 self.fault = wished(request.body)
                 return b"{}"
         raise Refusal(404, "not_found", f"there is no {request.method} {request.path} here")

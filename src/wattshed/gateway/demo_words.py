@@ -9,14 +9,13 @@ import base64
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
 
+from wattshed.gateway.openai_body import Route
 from wattshed.gateway.refusals import Refusal
-
-Route = Literal["chat", "completions", "embeddings"]
 
 WORDS: Final = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "sed", "eiusmod")
 _SHORTEST, _LENGTHS = 16, 97

@@ -23,19 +23,13 @@ from wattshed.gateway.events import Attempted, Called, Event, Placed, Solo
 from wattshed.gateway.failures import ClientGone, UpstreamError
 from wattshed.gateway.foresight import foresee
 from wattshed.gateway.live import Outcome, Ticket
-from wattshed.gateway.openai_body import Route, rewritten
+from wattshed.gateway.openai_body import PATHS, Route, rewritten
 from wattshed.gateway.passing import Passing, request_headers
 from wattshed.gateway.placing import Placement
 from wattshed.gateway.refusals import Kind, Refusal, sse_error
 from wattshed.gateway.reply import Reply
 from wattshed.gateway.story import Story
 from wattshed.gateway.wire import Request
-
-PATHS: Final[dict[Route, str]] = {
-    "chat": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-}
 
 _TOO_MANY: Final = 429
 _SERVER_ERRORS: Final = 500

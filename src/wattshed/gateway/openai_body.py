@@ -12,7 +12,9 @@ What is said in prompts is never kept: a `Call` holds its length and hashes of i
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
@@ -24,6 +26,14 @@ from wattshed.gateway.refusals import Kind, Refusal
 from wattshed.gateway.splice import Edit, Member, is_deeper, lone_value, members, spliced
 
 Route = Literal["chat", "completions", "embeddings"]
+
+PATHS: Final[Mapping[Route, str]] = MappingProxyType(
+    {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
+)
+"""Where each is asked for, at the gateway and at every engine."""
+
+ROUTES: Final[Mapping[str, Route]] = MappingProxyType({path: route for route, path in PATHS.items()})
+"""The same the other way round."""
 
 MOST_DEPTH: Final = 128
 """Deepest nesting: serde_json's limit, and an eighth of what Python's `json` takes before it raises (3.11)."""

@@ -15,7 +15,7 @@ from wattshed.gateway.reply import Reply
 from wattshed.gateway.settings import SystemSettings
 from wattshed.gateway.story import Story
 from wattshed.gateway.usage import is_document, usage_of
-from wattshed.gateway.wire import Headers, Request, forwardable
+from wattshed.gateway.wire import Headers, Request, bearer, forwardable
 
 MOST_ANSWER_BYTES: Final = 64 * 2**20
 """Longest answer that is held as a whole; what is streamed has no limit."""
@@ -43,7 +43,7 @@ def request_headers(request: Request, system: SystemSettings) -> Headers:
         if header[0] not in _SECRET and not header[0].startswith(_OURS)
     )
     if system.api_key is not None:
-        return (*kept, (b"authorization", b"Bearer " + system.api_key.reveal().encode()))
+        return (*kept, *bearer(system.api_key.reveal()))
     theirs = request.header("authorization") if system.forward_authorization else None
     return kept if theirs is None else (*kept, (b"authorization", theirs.encode("latin-1")))
 

@@ -26,6 +26,7 @@ from wattshed.gateway.energy import NodeEnergy, Window, split
 from wattshed.gateway.events import NodeWindow
 from wattshed.gateway.failures import UpstreamError
 from wattshed.gateway.ledger import Settlement
+from wattshed.gateway.wire import bearer
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class _Mark:
 
 def over(upstream: Upstream, token: str | None) -> Ask:
     """Asks an agent through a connection that is kept."""
-    headers = () if token is None else ((b"authorization", b"Bearer " + token.encode()),)
+    headers = () if token is None else bearer(token)
 
     async def ask(path: str) -> bytes:
         try:

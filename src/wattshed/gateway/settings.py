@@ -6,7 +6,6 @@ whatever prints, logs or encodes settings cannot give one away. A system's *posi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from wattshed.domain.choices import Channel
 from wattshed.domain.cost import Objective
 from wattshed.domain.system import Limits
 from wattshed.gateway.health import HealthSettings
-from wattshed.gateway.wire import UpstreamTimeouts, WireLimits
+from wattshed.gateway.wire import UpstreamTimeouts, WireLimits, is_loopback
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.fixed import RoundRobin
 from wattshed.policies.policy import Policy
@@ -66,12 +65,7 @@ class Listen:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:  # a name, and who knows what it means tomorrow
-            return False
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final, Generic, Protocol, TypeVar
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -107,6 +108,19 @@ def forwardable(headers: Headers) -> Headers:
     named = {option.strip().lower() for name, value in headers if name == b"connection" for option in value.split(b",")}
     dropped = FRAMING | named
     return tuple(header for header in headers if header[0] not in dropped)
+
+
+def bearer(token: str) -> Headers:
+    """The header that shows a token."""
+    return ((b"authorization", b"Bearer " + token.encode()),)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; of a name but `localhost` nobody knows what it means tomorrow."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def status_line(status: int) -> bytes:
