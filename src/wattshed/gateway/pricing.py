@@ -64,12 +64,17 @@ class _Lengths(NamedTuple):
     mean: int
 
 
-@lru_cache(maxsize=4096)
 def _lengths(forecast: Forecast) -> _Lengths:
-    """Worked out once a forecast, which serves many requests; all quantiles of one point are that point."""
+    """All quantiles of one point are that point; such a forecast serves one request, and is not kept."""
     if forecast.output_tokens.size == 1:
         n = int(forecast.output_tokens[0])
         return _Lengths(np.array((n, n, n, n, 1)), n)
+    return _spread_lengths(forecast)
+
+
+@lru_cache(maxsize=4096)
+def _spread_lengths(forecast: Forecast) -> _Lengths:
+    """Worked out once a forecast, which serves many requests."""
     low, high, p95 = (forecast.quantile(p) for p in (0.025, 0.975, 0.95))
     return _Lengths(np.append(forecast.output_tokens, (low, high, p95, 1)), max(1, round(forecast.mean)))
 
