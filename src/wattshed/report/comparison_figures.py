@@ -89,6 +89,6 @@ def _line(axis: Axes, cells: Sequence[Compared], quantity: Ratioed, position: in
     axis.plot(at, values, color=shown, marker=mark, label=f"{title(cells[0])} · ({m}, {n})")
     for count, found, by_host in known:
         if found.upper < 2 * found.value:
-            axis.vlines(count, found.lower, found.upper, color=shown, lw=0.8, alpha=0.6)
+            axis.plot([count, count], [found.lower, found.upper], color=shown, lw=0.8, alpha=0.6)
         if by_host:
             axis.plot([count], [found.value], mark, mec=shown, mfc="white", zorder=3)
