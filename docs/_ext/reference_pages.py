@@ -17,7 +17,9 @@ TABLES = {
     "A trial in a profile": schema.PROFILE,
     "A power sample in a bundle": schema.SAMPLE,
     "A row of a generic workload file": schema.WORKLOAD,
+    "A row of a log of served requests": schema.REPLAY,
     "A row that `wattshed predict` prints": schema.PREDICTION,
+    "A query that `wattshed simulate` served": schema.SIMULATED,
     "A plotted point of the paper": schema.PUBLISHED,
     "A request in the gateway's ledger": schema.LEDGER,
 }

@@ -36,6 +36,11 @@ def kwh(energy_j: float) -> float:
     return energy_j / J_PER_KWH
 
 
+def per_joule(amount_per_kwh: float) -> float:
+    """What comes with a joule of something that is given for a kilowatt-hour, such as grams of CO2."""
+    return amount_per_kwh / J_PER_KWH
+
+
 def hours(runtime_s: float) -> float:
     """A time in hours, for people."""
     return runtime_s / S_PER_H

@@ -1,6 +1,7 @@
 """`wattshed fit` writes predictors and says what they are worth."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
@@ -107,6 +108,17 @@ def test_a_channel_without_joules_names_those_that_have_some(capsys: pytest.Capt
     assert run("bundled:h100") == 2
 
     assert capsys.readouterr().err == "wattshed: bundled:h100: has no total energy; give --channel gpu\n"
+
+
+def test_a_profile_without_joules_is_told_to_get_a_meter() -> None:
+    """Where nobody metered anything more cells would not help, and the error does not ask for them."""
+    profile = read_profile(PROFILE).where(lambda trial: trial.system.name == "M1-Pro")
+    unmetered = [replace(trial, gpu_energy_j=None, cpu_energy_j=None) for trial in profile.measurements]
+    blind = replace(profile, measurements=tuple(unmetered))
+
+    error = fit._nothing_to_fit(blind, fit_profile(blind), "blind")
+
+    assert str(error).startswith("blind: has no joules; measure again with a meter")
 
 
 def test_the_table_fits_a_terminal_of_80_columns() -> None:

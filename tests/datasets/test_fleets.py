@@ -6,6 +6,7 @@ import pytest
 
 from wattshed.datasets.fleets import parse_fleet, read_fleet, resolve
 from wattshed.datasets.profiles import read_profile
+from wattshed.domain.operation import Failures, Operation, Sleep
 from wattshed.domain.system import Fleet, Limits, Pool
 from wattshed.errors import InputError, MissingError
 
@@ -45,6 +46,21 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     limits = Limits(1024, 256, 1100, "set in the fleet file")
     pools = (Pool("a100", "Swing AMD+A100", 2, 40.0), Pool("M1-Pro", "M1-Pro", limits=limits))
     assert fleet == Fleet("lab", str(tmp_path / "profiles" / "mine"), "Mistral (7B)", pools, "table", "gpu")
+
+
+def test_how_replicas_are_run_is_read(tmp_path: Path) -> None:
+    """Slots, queue, memory, idle power, sleep and failures reach the pool; what is left out keeps its default."""
+    text = (
+        SMALL
+        + "    slots: 8\n    most_queued: 64\n    idle_power_w: 110\n    kv_tokens: 90000\n    chunk_tokens: 2048\n"
+        + "    sleep: {after_s: 60, power_w: 20, wake_s: 15}\n    failures: {mean_up_s: 1000000, mean_down_s: 600}\n"
+    )
+
+    (pool,) = read_fleet(write(tmp_path / "fleet.yaml", text)).pools
+    (plain,) = read_fleet(write(tmp_path / "plain.yaml", SMALL)).pools
+
+    assert pool.operation == Operation(8, 64, 110.0, 90_000, 2048, Sleep(60, 20, 15, 0.0), Failures(1e6, 600))
+    assert plain.operation == Operation()
 
 
 def test_names_are_spelt_as_in_the_profile(tmp_path: Path) -> None:
@@ -115,6 +131,32 @@ DEFECTS = {
     "infinite power": ("w: 40", "w: .inf", "field 'systems[0].host_power_w': expected a finite number, got inf"),
     "undefined power": ("w: 40", "w: .nan", "field 'systems[0].host_power_w': expected a finite number, got nan"),
     "a million machines": ("count: 2", "count: 0x" + "f" * 5000, "field 'systems[0].count': expected less than or"),
+    "two forms of one system": (
+        "  - {system: M1-Pro,",
+        "  - {system: Swing AMD+A100, predictor: batch}\n  - {system: M1-Pro,",
+        "field 'systems[1].predictor': another entry of 'Swing AMD+A100' has another predictor; give both the same one",
+    ),
+    "no slots": ("count: 2", "slots: 0", "field 'systems[0].slots': expected greater than or equal to 1, got 0"),
+    "power of sleep": (
+        "count: 2",
+        "sleep: {after_s: 60}",
+        "field 'systems[0].sleep.power_w': is missing; add it",
+    ),
+    "key of sleep": (
+        "count: 2",
+        "sleep: {after_s: 60, power_w: 5, wake: 9}",
+        "field 'systems[0].sleep.wake': is an unknown key; did you mean 'wake_s'?",
+    ),
+    "never up": (
+        "count: 2",
+        "failures: {mean_up_s: 0, mean_down_s: 9}",
+        "field 'systems[0].failures.mean_up_s': expected greater than 0, got 0",
+    ),
+    "sleep as a number": (
+        "count: 2",
+        "sleep: 60",
+        "field 'systems[0].sleep': expected a valid dictionary, got 60; correct the value",
+    ),
     "zero limit": (
         "max_output_tokens: 256",
         "max_output_tokens: 0",

@@ -172,6 +172,16 @@ def test_one_concurrency_promises_no_sharing() -> None:
     assert second.extrapolated.all()
 
 
+def test_one_output_length_is_paid_by_the_step() -> None:
+    """Answers that are all equally long do not tell what is paid once; it is not taken to be the whole of a step."""
+    batch = fitted(batches(truth, shapes=[(m, n) for m, n in SHAPES if n == 128]))
+
+    said, true = batch.at(1).expect(np.array([512]), np.array([256])), truth(512, 256, 1)
+
+    assert said.energy_j == pytest.approx(true[0], rel=0.1)
+    assert said.runtime_s == pytest.approx(true[1], rel=0.1)
+
+
 def test_few_shapes_still_have_an_interval() -> None:
     """Where no whole count can be left out, single cells are: the misfit of a form that is wrong is not 0."""
     corners = batches(PROCESSOR, concurrencies=(1, 16), shapes=((128, 32), (2048, 512), (128, 512)))

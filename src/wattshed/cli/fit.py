@@ -1,4 +1,4 @@
-"""`wattshed fit`: predictors from a profile, or from a gateway's ledger, and how far they can be trusted."""
+"""`wattshed fit`: predictors from a profile, a ledger or a log of requests, and how far they can be trusted."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +10,7 @@ import typer
 
 from wattshed.cli import fit_ledger
 from wattshed.cli.fit_ledger import LedgerSource
+from wattshed.cli.fit_replay import ReplayLog
 from wattshed.cli.frame import JsonFlag, bundled_profiles, emit, stderr, table
 from wattshed.domain.choices import CHANNELS, Channel, PredictorKind
 from wattshed.errors import InputError, UsageError
@@ -25,7 +26,8 @@ EXAMPLES: Final = (
     "Examples: [bold]wattshed fit bundled:wilkins2024[/]  ·  "
     "[bold]wattshed fit bundled:wilkins2024 --kind regression --out thesis.json[/]  ·  "
     "[bold]wattshed fit my-profile --channel gpu --json[/]  ·  "
-    "[bold]wattshed fit --ledger ledger.db --kind batch --since 2026-11-01[/]"
+    "[bold]wattshed fit --ledger ledger.db --kind batch --since 2026-11-01[/]  ·  "
+    "[bold]wattshed fit --replay requests.jsonl --fit-on 150[/]"
 )
 
 LEGEND: Final = (
@@ -54,6 +56,14 @@ def command(
     energy_from: Annotated[
         Path | None, typer.Option(help="Predictor file with the joules of systems that the ledger has none of.")
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Fit steps of a batching engine to a log of its requests; writes no file."),
+    ] = None,
+    fit_on: Annotated[
+        int | None, typer.Option(help="How many requests of the log to fit; the others are predicted. Default: half.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="Requests that the engine runs at a time, if known.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Fit energy and runtime of every system and model of a profile, and check them on token counts left out."""
@@ -61,6 +71,10 @@ def command(
     from wattshed.predictors.file import is_predictor_file, save
     from wattshed.predictors.fit import fit
 
+    log = ReplayLog.chosen(replay, fit_on, slots, beside=(profile, ledger, since, until, energy_from))
+    if log is not None:
+        log.judged(as_json=json_)
+        return
     if os.path.exists(out) and not is_predictor_file(out):  # noqa: PTH110  False, no OSError, for an impossible place
         raise UsageError(f"{out} exists and is not a predictor file; give another place with --out")
     source = LedgerSource.chosen(profile, ledger, since, until, energy_from)
@@ -114,6 +128,8 @@ def _nothing_to_fit(trials: "Profile", fitted: "Fitted", profile: str) -> InputE
     if there and fitted.channel not in there:
         flags = " or ".join(f"--channel {one}" for one in there)
         return InputError(f"has no {fitted.channel} energy", path=profile, fix=f"give {flags}")
+    if not there:
+        return InputError("has no joules", path=profile, fix="measure again with a meter: wattshed meters shows them")
     pairs = "; ".join(f"{system}, {model}: {reason}" for (system, model), reason in fitted.skipped.items())
     return InputError(f"nothing to fit ({pairs})", path=profile, fix="measure more cells, or try another --kind")
 

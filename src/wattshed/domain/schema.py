@@ -126,6 +126,16 @@ WORKLOAD: Final = (
 )
 """A row of a generic workload file (CSV, JSONL or Parquet)."""
 
+REPLAY: Final = (
+    Column("input_tokens", "integer", "tokens", "m of a request", required=True, least=1),
+    Column("output_tokens", "integer", "tokens", "n of a request", required=True, least=1),
+    Column("queued_at_s", "number", "s", "when it queued, on a clock that all requests share", required=True, least=0),
+    Column("started_at_s", "number", "s", "when the engine first took it up", required=True, least=0),
+    Column("first_token_at_s", "number", "s", "when its first token came", required=True, least=0),
+    Column("finished_at_s", "number", "s", "when its last token came", required=True, least=0),
+)
+"""A row of a log of requests that one engine served (CSV, JSONL or Parquet)."""
+
 PREDICTION: Final = (
     Column("input_tokens", "integer", "tokens", "m of the point", required=True, least=1),
     Column("output_tokens", "integer", "tokens", "n of the point", required=True, least=1),
@@ -139,6 +149,22 @@ PREDICTION: Final = (
     ),
 )
 """A row that `wattshed predict` prints."""
+
+SIMULATED: Final = (
+    Column("policy", "text", "", "policy that placed it, under the name that the user gave it", required=True),
+    Column("arrival_s", "number", "s", "when it came, from the first one", required=True, least=0),
+    Column("input_tokens", "integer", "tokens", "m of the query", required=True, least=1),
+    Column("output_tokens", "integer", "tokens", "n of the query", required=True, least=1),
+    Column("system", "text", "", "system that it was sent to last; null where none could take it"),
+    Column("replica", "integer", "1", "which of that system's replicas, from 0", least=0),
+    Column("started_at_s", "number", "s", "virtual instant at which it got a slot", least=0),
+    Column("first_token_at_s", "number", "s", "virtual instant of its first token, where steps are simulated", least=0),
+    Column("finished_at_s", "number", "s", "virtual instant of its last token", least=0),
+    Column("energy_j", "number", "J", "its share of the steps that it was in", least=0),
+    Column("outcome", "text", "", "`completed`, `turned_away`, `infeasible` or `lost`", required=True),
+    Column("preemptions", "integer", "1", "how often it lost its place in memory and was read again", least=0),
+)
+"""A query in `queries.parquet` of `wattshed simulate`; instants count from the first arrival, as `arrival_s` does."""
 
 PUBLISHED: Final = (
     Column("figure", "text", "", "figure of the paper", required=True),
@@ -209,7 +235,7 @@ REASONS: Final = {
 }
 """Reason codes of trials."""
 
-LEDGER_VERSION: Final = 1
+LEDGER_VERSION: Final = 2
 """Version of the ledger's table; a gateway mends an older one and refuses a newer one."""
 
 LEDGER: Final = (
@@ -265,6 +291,7 @@ LEDGER: Final = (
     Column(
         "wasted_energy_j", "number", "J", "joules predicted for what nobody got: attempts that failed, or all of it"
     ),
+    Column("carbon_g", "number", "g", "CO2 equivalent of `hindsight_energy_j`, by the configured grid"),
 )
 """A row of the gateway's ledger: one request. No prompt, no answer and no key stands in it."""
 
@@ -365,6 +392,8 @@ METRICS: Final = (
     Metric("wattshed_in_flight", "gauge", ("system",), "requests in flight"),
     Metric("wattshed_queued", "gauge", ("system",), "requests that wait for a slot"),
     Metric("wattshed_available", "gauge", ("system",), "1 where the system takes requests, else 0"),
+    Metric("wattshed_slot_price", "gauge", ("system",), "cost U of a second in a slot, where the policy has prices"),
+    Metric("wattshed_asleep", "gauge", ("system",), "1 where the system sleeps, and the next request wakes it"),
     Metric("wattshed_power_watts", "gauge", ("node",), "mean power over the last window of its agent"),
     Metric("wattshed_ledger_rows_total", "counter", ("result",), "rows of the ledger, by what became of them"),
     Metric(
@@ -419,7 +448,7 @@ RECEIPT: Final = (
         "text",
         "",
         "`measured`: metered while it ran alone; `attributed`: its part of what a meter counted; `predicted`: for the "
-        "tokens that it turned out to have",
+        "tokens that it turned out to have; `assumed`: the same, by a predictor that rests on assumed watts",
     ),
     Column("system", "text", "", "system that answered, by its name in the configuration", required=True),
     Column("model", "text", "", "model that answered, as that system calls it", required=True),

@@ -7,6 +7,7 @@ import numpy as np
 
 from wattshed.domain.arrays import Booleans, Floats, Integers
 from wattshed.domain.choices import Channel, PredictorKind
+from wattshed.domain.operation import Operation
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,7 +77,8 @@ class Pool:
 
     `host_power_w` is power that the profile's meters did not see (an unbilled host, say); it is charged for the seconds
     a query keeps the system busy, and stated wherever a number includes it. `profile` is where it was measured, if not
-    in the fleet's own.
+    in the fleet's own, and `predictor` the form of its predictor, if not the fleet's. `operation` says how each replica
+    is run.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Pool:
     host_power_w: float = 0.0
     limits: Limits = field(default_factory=Limits)
     profile: str | None = None
+    operation: Operation = field(default_factory=Operation)
+    predictor: PredictorKind | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:

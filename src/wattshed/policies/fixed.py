@@ -1,7 +1,7 @@
-"""Policies that do not look at the query: one system for all, by lot, by turns.
+"""Policies that know of no energy: one system for all, by lot, by turns, to the shortest queue.
 
-Each says where to start; where that system cannot serve, the next one in order takes over. So under `Random` and
-`RoundRobin` the neighbour of a limited system serves more than its turn.
+The first three do not look at the fleet. Each says where to start; where that system cannot serve, the next one in
+order takes over. So under `Random` and `RoundRobin` the neighbour of a limited system serves more than its turn.
 """
 
 from dataclasses import dataclass
@@ -87,6 +87,31 @@ class RoundRobin:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class ShortestQueue:
+    """Every query to the system where fewest are before it, running or waiting."""
+
+    @property
+    def name(self) -> str:
+        """Name."""
+        return "shortest queue"
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """None: the queues come in with the state of the fleet."""
+        return ()
+
+    @property
+    def score(self) -> Score:
+        """`by_queue`."""
+        return by_queue
+
+    @property
+    def rotates(self) -> bool:
+        """No: the same queues give the same system."""
+        return False
+
+
 def one_system(candidate: Candidate, parameters: tuple[float, ...]) -> Number:
     """0 on the chosen system, 1 elsewhere."""
     return 1.0 * (candidate.position != parameters[0])
@@ -100,3 +125,12 @@ def by_lot(candidate: Candidate, _: tuple[float, ...]) -> Number:
 def by_turns(candidate: Candidate, _: tuple[float, ...]) -> Number:
     """Steps round the fleet from the system whose turn it is."""
     return (candidate.position - candidate.serial) % candidate.systems
+
+
+def by_queue(candidate: Candidate, _: tuple[float, ...]) -> Number:
+    """Queries before it: those running, and as many as its predicted wait is long for if they are like it.
+
+    Where all k slots are taken, k queries leave in R seconds, so a wait of W seconds is one for k W / R (Little's law,
+    doi:10.1287/opre.9.3.383). `in_flight` counts no query that waits, here or in the gateway.
+    """
+    return candidate.in_flight * (1 + candidate.wait_s / candidate.runtime_s)

@@ -195,6 +195,8 @@ def _curve(
     design = np.einsum("ci,cik->ck", _moments(m, n) / size[:, None], mixings)
     if len(support.concurrencies) == 1:
         design[:, [_FIXED, _STEP]] = 0  # nothing shows what would be shared, so nothing is taken to be
+    if np.ptp(n) == 0:
+        design[:, [_FIXED, _REQUEST]] = 0  # one output length: what is paid at each step looks as if it were paid once
     unit = np.linalg.norm(design, axis=0)
     unit[unit == 0] = 1
     relative = means / size

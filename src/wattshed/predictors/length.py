@@ -14,8 +14,8 @@ and is never taken for a forecast: people set it high and forget it. `benchmarks
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -63,25 +63,23 @@ class LengthKey(NamedTuple):
 class Forecast:
     """A distribution of output tokens: K points that rise, each at least 1, and their weights, which add up to 1.
 
-    Both arrays have shape (K,) with K from 1 to 32. The expectation of a cost f is weights @ f(output_tokens).
+    Both arrays have shape (K,) with K from 1 to 32. The expectation of a cost f is weights @ f(output_tokens), and
+    `mean` that of the output tokens themselves.
     """
 
     output_tokens: Integers
     weights: Floats
+    mean: float = field(init=False)
 
     def __post_init__(self) -> None:
         if self.output_tokens.shape != self.weights.shape or not 1 <= self.output_tokens.size <= POINTS:
             raise ValueError(f"a forecast has 1 to {POINTS} points, each with a weight, got {self.output_tokens.shape}")
+        object.__setattr__(self, "mean", float(self.weights @ self.output_tokens))  # once, for many who ask
 
     @classmethod
     def exactly(cls, output_tokens: int) -> "Forecast":
         """The forecast of somebody who knows."""
-        return cls(np.array([max(1, output_tokens)]), _equal(1))
-
-    @property
-    def mean(self) -> float:
-        """Expected output tokens."""
-        return float(self.weights @ self.output_tokens)
+        return cls(np.array([max(1, output_tokens)]), _CERTAIN)
 
     def quantile(self, p: float) -> int:
         """The least point that an answer stays within with a probability of `p`, in (0, 1]."""
@@ -90,9 +88,13 @@ class Forecast:
 
     def cut(self, most_output_tokens: int) -> "Forecast":
         """The same where no answer may be longer: what lay beyond lies at the cap."""
-        if self.output_tokens[-1] <= most_output_tokens:
-            return self
-        return Forecast(np.minimum(self.output_tokens, max(1, most_output_tokens)), self.weights)
+        return self if self.output_tokens[-1] <= most_output_tokens else _cut(self, max(1, most_output_tokens))
+
+
+@lru_cache(maxsize=1024)
+def _cut(forecast: Forecast, most_output_tokens: int) -> Forecast:
+    """The same for everybody who sends this cap: clients set few of them, and prices keep what they know of each."""
+    return Forecast(np.minimum(forecast.output_tokens, most_output_tokens), forecast.weights)
 
 
 def _equal(points: int) -> Floats:
@@ -102,6 +104,7 @@ def _equal(points: int) -> Floats:
 
 
 _EQUAL: Final = _equal(POINTS)
+_CERTAIN: Final = _equal(1)
 
 ALPACA_GPT4: Final = Forecast(
     np.concatenate(
