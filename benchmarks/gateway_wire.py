@@ -167,9 +167,12 @@ async def times(count: int) -> AsyncIterator[int]:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """User and system seconds so far."""
-    times = process.cpu_times()
-    return times.user + times.system
+    """CPU seconds of a process and all its threads so far, ended ones too.
+
+    By its clock, to the nanosecond, as clock_getcpuclockid(3) numbers it on Linux; /proc and psutil count ticks of
+    10 ms, and a router spends eight of those on 1,000 requests.
+    """
+    return time.clock_gettime(~process.pid << 3 | 2)
 
 
 async def ask(client: Upstream, streamed: bytes, headers: Headers = JSON) -> None:

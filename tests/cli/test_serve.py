@@ -77,7 +77,7 @@ def test_every_defect_is_listed(spoilt: Path, capsys: pytest.CaptureFixture[str]
     assert run("--config", spoilt, "--validate") == 1
 
     captured = capsys.readouterr()
-    assert [line.partition(",")[0] for line in captured.out.splitlines()] == [f"{spoilt}:4", f"{spoilt}:35"]
+    assert [line.partition(",")[0] for line in captured.out.splitlines()] == [f"{spoilt}:4", f"{spoilt}:37"]
     assert "did you mean 'port'?" in captured.out
     assert captured.err == f"wattshed: {spoilt}: 2 defects\n"
 
@@ -124,6 +124,10 @@ MISUSED = {
     "neither": ((), "give either --config FILE or --demo"),
     "both": (("--demo", "--config", EXAMPLE), "give either --config FILE or --demo"),
     "speed of real machines": (("--config", EXAMPLE, "--speed-up", "5"), "--speed-up is for --demo"),
+    "real engines of a file": (("--config", EXAMPLE, "--embedded"), "--embedded is for --demo"),
+    "speed of embedded engines": (("--demo", "--embedded", "--speed-up", "5"), "--speed-up is for the synthetic"),
+    "watts of a synthetic fleet": (("--demo", "--assumed-core-w", "12", "3"), "--assumed-core-w is for --embedded"),
+    "no watts": (("--demo", "--embedded", "--assumed-core-w", "12", "0"), "two numbers of watts above 0"),
 }
 
 

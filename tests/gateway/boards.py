@@ -6,10 +6,11 @@ from math import exp
 
 import numpy as np
 
+from tests.gateway.serving import prefix
 from wattshed.gateway.board import Board
 from wattshed.gateway.board_views import Standing
 from wattshed.gateway.energy import Window
-from wattshed.gateway.events import Names, NodeWindow, SystemLoad
+from wattshed.gateway.events import Names, NodeWindow, Solo, SystemLoad
 from wattshed.gateway.health import Condition
 from wattshed.gateway.ledger import CandidateCost, LedgerState, Row, Settlement
 from wattshed.gateway.telemetry import Telemetry
@@ -17,11 +18,12 @@ from wattshed.gateway.telemetry import Telemetry
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SYSTEMS = ("m1-pro", "a100", "spare")
 NAMES = Names(frozenset({"llama-2-7b"}), frozenset(SYSTEMS), frozenset())
+PREDICTOR = prefix(misfit=0.05)
 CLOSED = Condition("closed", None, None, 0)
 LOADS = (
     SystemLoad("m1-pro", 2, 0, available=True, node="desk"),
     SystemLoad("a100", 7, 3, available=True, node="rack"),
-    SystemLoad("spare", 0, 0, available=False),
+    SystemLoad("spare", 0, 0, available=False, asleep=True),
 )
 
 
@@ -29,10 +31,11 @@ class MadeUp:
     """Telemetry and a board that hears it, with the rows of the test."""
 
     def __init__(self, now_s: Callable[[], float], ledger: LedgerState | None = None) -> None:
+        self.loads = LOADS
         self.conditions = [CLOSED, CLOSED, Condition("open", "connect_failed", 107.0, 4)]
         self.board = Board(self.standings, now_s=now_s, utc=lambda: NOON)
         self.telemetry = Telemetry(
-            NAMES, fleet=lambda: LOADS, ledger=lambda: ledger, hooks=[self.board.heard], now_s=now_s
+            NAMES, fleet=lambda: self.loads, ledger=lambda: ledger, hooks=[self.board.heard], now_s=now_s
         )
 
     def standings(self) -> list[Standing]:
@@ -112,8 +115,17 @@ def busy(made_up: MadeUp, requests: int = 300) -> None:
     made_up.tell(
         Row("nonsense", NOON, model="<img src=x onerror=alert(1)>", outcome="refused", failure="model_not_found")
     )
+    for number in range(50):
+        made_up.telemetry.tell(alone("m1-pro", number, factor=1.5))
+        made_up.telemetry.tell(alone("a100", number))
     for node, power_w in (("desk", 31.0), ("rack", 412.0)):
         made_up.telemetry.tell(NodeWindow(node, window(power_w)))
+
+
+def alone(system: str, number: int, *, factor: float = 1.0) -> Solo:
+    """A request that had a machine to itself, and took `factor` times what was predicted."""
+    predicted_s = float(PREDICTOR.expect(np.array([64]), np.array([64])).runtime_s[0])
+    return Solo(f"{system}{number}", system, "llama-2-7b", PREDICTOR, 64, 64, factor * predicted_s)
 
 
 def window(power_w: float) -> Window:

@@ -24,6 +24,7 @@ import yaml
 
 from tests.engines.llama_cpp import MODEL, Llama
 from tests.gateway.tool_caller import ToolCaller, tool_caller
+from wattshed.gateway.cpu_share import cpu_s, quota_groups, within
 from wattshed.gateway.keys_file import add_key
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -71,41 +72,15 @@ def real_fleet(folder: Path) -> Iterator[Fleet]:
 @contextmanager
 def engine(name: str, folder: Path) -> Iterator[tuple[str, int]]:
     """URL and process of llama.cpp's server within its share of a processor."""
-    quotas = cpu_quotas()
+    quotas = quota_groups()
     threads = 1 if quotas or SHARES[name] < 1 else 2  # without quotas, the number of threads tells them apart
     llama = Llama(SLOTS, SLOT_TOKENS, threads)
     command = [sys.executable, "-m", "tests.engines.llama_cpp", *map(str, (llama.slots, llama.slot_tokens, threads))]
     with ExitStack() as stack:
         url, pid = stack.enter_context(_spoken(command, folder / f"{name}.log"))
         if quotas:
-            stack.enter_context(_within(quotas / f"wattshed-{os.getpid()}-{name}", SHARES[name], pid))
+            stack.enter_context(within(quotas, SHARES[name], pid))
         yield url, pid
-
-
-def cpu_quotas() -> Path | None:
-    """The control groups of processor time, where they may be made: version 1, or 2 where the root gives time on."""
-    first, second = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
-    gives = second / "cgroup.subtree_control"
-    if (first / "cpu.cfs_quota_us").exists() or (first / "tasks").exists():
-        return first if os.access(first, os.W_OK) else None
-    return second if os.access(second, os.W_OK) and gives.exists() and "cpu" in gives.read_text().split() else None
-
-
-@contextmanager
-def _within(group: Path, share: float, pid: int) -> Iterator[None]:
-    """Let a process have so much of one core."""
-    group.mkdir()
-    first = group / "cpu.cfs_quota_us"
-    if first.exists():
-        first.write_text(str(round(100_000 * share)))
-    else:
-        (group / "cpu.max").write_text(f"{round(100_000 * share)} 100000")
-    (group / "cgroup.procs").write_text(str(pid))
-    try:
-        yield
-    finally:
-        (group.parent / "cgroup.procs").write_text(str(pid))
-        group.rmdir()
 
 
 @contextmanager
@@ -134,11 +109,6 @@ def _joules_page(pids: Mapping[str, int]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def cpu_s(pid: int) -> float:
-    """Processor seconds of a process, to the nanosecond. Source: clock_getcpuclockid(3), Linux."""
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _meter(name: str, page: str) -> str:

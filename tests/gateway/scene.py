@@ -15,7 +15,7 @@ from wattshed.gateway.demo_faults import Fault
 from wattshed.gateway.events import Event
 from wattshed.gateway.ledger import Ledger, Row
 from wattshed.gateway.server import Server
-from wattshed.gateway.settings import Settings
+from wattshed.gateway.settings import Settings, SystemSettings
 from wattshed.gateway.wire import Headers, UpstreamTimeouts
 
 CHAT = "/v1/chat/completions"
@@ -79,11 +79,16 @@ async def scene(
     sent_at_once: int = 1,
     ledger: Ledger | None = None,
     now_s: Callable[[], float] = monotonic,
+    each: Callable[[SystemSettings], SystemSettings] = lambda system: system,
     **changes: object,
 ) -> AsyncIterator[Scene]:
-    """A running gateway, which gives each engine so many requests at once; `changes` are fields of its settings."""
+    """A running gateway, which gives each engine so many requests at once; `changes` are fields of its settings.
+
+    `each` changes what is set for every system.
+    """
     async with demo_fleet(speed_up=speed_up, slots=slots, faults=faults) as fleet:
         settings = replace(_quick(fleet.settings(), sent_at_once), **changes)  # type: ignore[arg-type]  # any field
+        settings = replace(settings, systems=tuple(map(each, settings.systems)))
         gateway = Gateway(settings, ledger=ledger, now_s=now_s, rng=np.random.default_rng(0))
         rows = list[Row]()
         tell = gateway.tell

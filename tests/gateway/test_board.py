@@ -68,12 +68,29 @@ def test_savings_are_those_of_telemetry() -> None:
     assert totals["energy_j"] == pytest.approx(snapshot.hindsight_j)
 
 
+def test_what_has_drifted_is_said_with_what_has_not() -> None:
+    """Of each quantity that was checked: how many checks, how many outside on which side, and whether that is drift."""
+    drift = {one["system"]: one for one in filled()["drift"]}
+
+    assert drift["m1-pro"] == {
+        "system": "m1-pro",
+        "model": "llama-2-7b",
+        "quantity": "runtime",
+        "checks": 5,
+        "below": 0,
+        "above": 5,
+        "drifted": True,
+    }
+    assert (drift["a100"]["below"], drift["a100"]["above"], drift["a100"]["drifted"]) == (0, 0, False)
+
+
 def test_systems_show_their_breaker_slots_and_power() -> None:
     """An open breaker says why and for how long; a system without an agent has no watts."""
     desk, rack, spare = filled()["systems"]
 
     assert (desk["power_w"], rack["power_w"], spare["power_w"]) == (31.0, 412.0, None)
     assert (rack["in_flight"], rack["slots"], rack["waiting"]) == (7, 8, 3)
+    assert (rack["asleep"], spare["asleep"]) == (False, True)
     assert (spare["circuit"], spare["failure"], spare["retry_in_s"]) == ("open", "connect_failed", 7.0)
     assert spare["reasons"]["power_w"] == spare["reasons"]["attributed_j"] == "no_agent"
 

@@ -163,6 +163,26 @@ def test_failures_have_reasons(script: Scripted, expected: str, own_loop: bool) 
     assert run(test(), own_loop=own_loop) == (expected, 0)
 
 
+@on_both_loops
+def test_an_answer_may_take_so_long_and_no_longer(own_loop: bool) -> None:
+    """An engine that is never silent, and never comes to its end either, is given up after `whole_s`."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await speaking(OK + b"Content-Length: 9000000\r\n\r\n")(reader, writer)
+        while not writer.is_closing():
+            writer.write(b".")
+            await asyncio.sleep(0)
+        raise ConnectionResetError
+
+    async def test() -> tuple[str, int]:
+        async with engine(drip) as (_, port), closing_of(port, silence_s=5.0, whole_s=0.1) as to:
+            failed = await reason(to)
+            await until_empty(to)
+            return failed, to.connections
+
+    assert run(test(), own_loop=own_loop) == ("timed_out", 0)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid", "http://a..b"])
 def test_no_connection_is_a_reason(url: str) -> None:
     """A refused connection, and a name that nobody knows, are `connect_failed`."""

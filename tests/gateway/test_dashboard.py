@@ -5,13 +5,13 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.boards import CLOSED, MadeUp, busy, row
+from tests.gateway.boards import CLOSED, LOADS, MadeUp, busy, row
 from wattshed.gateway.board import event_of
 from wattshed.gateway.dashboard import read_page
 from wattshed.gateway.reply import Reply
@@ -161,6 +161,29 @@ def test_it_shows_the_fleet_and_its_energy(page: "Page", stage: Stage) -> None:
     page.locator("#recent summary").nth(2).click()
     assert "against" in page.locator("#recent details").nth(2).inner_text()
     assert not re.search(r"undefined|NaN|null|\[object", page.inner_text("body"))
+
+
+@pytest.mark.slow
+def test_drift_is_said_in_words(page: "Page", stage: Stage) -> None:
+    """What has left its prediction says so in words beside a sign and a colour, and is spoken; what has not, too."""
+    page.goto(stage.url)
+    page.wait_for_selector("#drift li", timeout=LIVE_MS)
+
+    mac, a100 = (page.locator("#drift li").nth(at).inner_text() for at in (0, 1))
+    assert "m1-pro" in mac
+    assert "✕ Drifted above its prediction: 5 of 5 checks outside" in mac
+    assert "✓ As predicted: all 5 checks inside" in a100
+    assert "drifted: m1-pro" in page.inner_text("#spoken")
+    assert page.locator("#drift-none").is_hidden()
+
+
+@pytest.mark.slow
+def test_a_system_that_sleeps_says_so(page: "Page", stage: Stage) -> None:
+    """A system that is asleep but may be asked is neither up nor down."""
+    stage.made_up.loads = (replace(LOADS[0], asleep=True), *LOADS[1:])
+    page.goto(stage.url)
+
+    page.wait_for_selector("text=☾ Asleep, the next request wakes it", timeout=LIVE_MS)
 
 
 @pytest.mark.slow

@@ -130,6 +130,24 @@ def test_a_breaker_always_lets_somebody_through_in_the_end(calls: list[str]) -> 
     assert breaker.available(at_s + 60.0)
 
 
+def test_only_those_that_failed_need_asking() -> None:
+    """A system is in trouble from its first failure until it has answered after its slow start, if it had one."""
+    clock = VirtualClock()
+    health = Health(2, SETTINGS, now_s=clock.now_s)
+    for _ in range(3):
+        health.failed(0, "timed_out")
+    assert health.troubled == {0}
+    assert (health.available(0), health.available(1)) == (False, True)
+
+    clock.sleep(SETTINGS.open_s)
+    health.succeeded(0)
+    assert health.troubled == {0}
+    clock.sleep(SETTINGS.slow_start_s)
+    health.succeeded(0)
+
+    assert health.troubled == set()
+
+
 @pytest.mark.parametrize("wrong", [{"failures_in_row": 0}, {"most_failed": 0.0}, {"open_s": 0.0}, {"slow_start_s": -1}])
 def test_settings_make_sense(wrong: dict[str, float]) -> None:
     """No failures, no share, no pause: refused."""

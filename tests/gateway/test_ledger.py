@@ -235,7 +235,7 @@ def test_a_newer_ledger_is_refused(url: str) -> None:
     """A gateway never writes into a table that it does not know."""
     open_store(url, steps=(*STEPS, ())).close()
 
-    with pytest.raises(InputError, match="version 2, and this Wattshed knows versions up to 1; install"):
+    with pytest.raises(InputError, match="version 3, and this Wattshed knows versions up to 2; install"):
         open_store(url)
 
 

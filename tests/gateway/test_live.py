@@ -20,7 +20,7 @@ def one_system(slots: int = 1, **rest: float) -> LiveFleet:
 
 def begun(live: LiveFleet, services_s: list[float], at_s: float = 0.0) -> list[Ticket]:
     """Requests that all began at one instant."""
-    tickets = [Ticket(number, 0, at_s, service_s, 10.0) for number, service_s in enumerate(services_s)]
+    tickets = [Ticket(number, 0, 0, at_s, service_s, 10.0) for number, service_s in enumerate(services_s)]
     for ticket in tickets:
         live.begin(ticket)
     return tickets
@@ -153,7 +153,7 @@ def test_many_short_lives_leave_nothing_behind() -> None:
     live = one_system(slots=2)
 
     for number in range(2000):
-        ticket = Ticket(number, 0, float(number), 1e9, 7.5)
+        ticket = Ticket(number, 0, 0, float(number), 1e9, 7.5)
         live.begin(ticket)
         live.first_token(ticket, number + 0.1)
         live.finish(ticket, number + 0.5)
@@ -161,3 +161,37 @@ def test_many_short_lives_leave_nothing_behind() -> None:
     assert len(live._live[0].ends._heap) < 100
     assert live._first_token_at_s == {}
     assert live.states(2000.0)[0].tokens == 0
+
+
+def test_a_machine_that_nobody_asks_falls_asleep() -> None:
+    """After `sleeps_after_s` without a request, counted from the last one's end, it has to be woken; once."""
+    live = one_system(wake_s=8.0, sleeps_after_s=60.0)
+    (ticket,) = begun(live, [1.0], at_s=50.0)
+
+    asleep = [live.asleep(at_s) for at_s in (111.0,)]
+    live.finish(ticket, 200.0)
+    asleep += [live.asleep(at_s) for at_s in (259.0, 260.0)]
+
+    assert asleep == [set(), set(), {0}]
+    assert wait_s(live, 300.0) == 8
+    live.begin(Ticket(9, 0, 0, 300.0, 1.0, 10.0))
+    assert live.asleep(301.0) == set()
+
+
+def test_a_woken_machine_stays_awake_for_its_time() -> None:
+    """Its time without requests begins anew when it is awake, whoever woke it."""
+    live = one_system(wake_s=8.0, sleeps_after_s=60.0)
+    assert live.asleep(60.0) == {0}
+
+    live.woke(0, 100.0)
+
+    assert [live.states(at_s)[0].asleep for at_s in (159.0, 160.0)] == [False, True]
+
+
+def test_a_look_notices_who_fell_asleep() -> None:
+    """What was looked up while a machine was awake is not taken for what it is later."""
+    live = LiveFleet([served("a", prefix(), 1, sleeps_after_s=60.0), served("b", prefix(), 1)])
+
+    before, later = live.look(59.0), live.look(61.0)
+
+    assert (before.asleep, later.asleep) == (set(), {0})

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.serving import batch, forecast, prefix, regression, served, table
-from wattshed.gateway.pricing import Pricing
+from wattshed.gateway.pricing import Moment, Pricing
 from wattshed.gateway.served import ServedSystem
 from wattshed.gateway.tariff import Tariff
 from wattshed.predictors.batch import BatchPredictor
@@ -55,10 +55,28 @@ def test_all_systems_at_once_cost_what_each_costs(
 
     expected = pricing.tariff.expected(m, lengths, cached)
 
-    prices = [pricing.price(at, m, lengths, in_flight[at], cached.get(at, 0)) for at in range(6)]
+    prices = [pricing.price(at, m, lengths, Moment(in_flight[at]), cached_tokens=cached.get(at, 0)) for at in range(6)]
     np.testing.assert_allclose(expected.energy_j, [price.energy_j for price in prices], rtol=1e-9)
     np.testing.assert_allclose(expected.runtime_s, [price.runtime_s for price in prices], rtol=1e-9)
     assert expected.output_tokens == pytest.approx(lengths.mean)
+
+
+@PROPERTY
+@given(
+    m=st.integers(1, 9000),
+    n=st.integers(1, 9000),
+    position=st.integers(0, 5),
+    occupancy=st.integers(0, 7),
+    cached=st.integers(0, 9000),
+)
+def test_one_length_costs_what_it_costs_among_many(m: int, n: int, position: int, occupancy: int, cached: int) -> None:
+    """Floats and arrays say the same, beyond the first table and beyond the context too."""
+    tariff = Tariff(ONE_OF_EACH)
+
+    cost = tariff.cost(position, m, n, occupancy=occupancy, cached_tokens=cached)
+
+    points = tariff.points(position, m, np.array([1, n]), occupancy=occupancy, cached_tokens=cached)
+    np.testing.assert_allclose(cost, points[:, 1], rtol=1e-9, atol=1e-9)
 
 
 @PROPERTY
@@ -67,7 +85,7 @@ def test_company_is_priced_at_the_margin(m: int, n: int, occupancy: int) -> None
     """A batch predictor's joules are those that one request more adds, and its seconds those among all of them."""
     marginal = BatchPredictor(batch()).marginal(np.array([m]), np.array([n]), occupancy=occupancy)
 
-    price = Pricing([served("node", batch(), slots=8)]).price(0, m, Forecast.exactly(n), occupancy)
+    price = Pricing([served("node", batch(), slots=8)]).price(0, m, Forecast.exactly(n), Moment(occupancy))
 
     assert price.energy_j == pytest.approx(marginal.energy_j[0])
     assert price.runtime_s == pytest.approx(marginal.runtime_s[0])
@@ -77,7 +95,9 @@ def test_a_full_node_is_priced_as_if_one_had_left() -> None:
     """Who queues runs among one fewer than there are slots, however many queue."""
     pricing, known = Pricing([served("node", batch(), slots=4)]), Forecast.exactly(50)
 
-    assert pricing.price(0, 100, known, 4) == pricing.price(0, 100, known, 3) == pricing.price(0, 100, known, 9)
+    prices = {pricing.price(0, 100, known, Moment(in_flight)) for in_flight in (3, 4, 9)}
+
+    assert len(prices) == 1
 
 
 def test_only_what_is_not_cached_is_computed() -> None:
@@ -136,7 +156,7 @@ def test_waiting_and_waking_count() -> None:
     pricing, known = Pricing([served("node", batch())]), Forecast.exactly(50)
     awake = pricing.price(0, 100, known)
 
-    woken = pricing.price(0, 100, known, wait_s=3.0, wake_energy_j=70.0)
+    woken = pricing.price(0, 100, known, Moment(wait_s=3.0, wake_energy_j=70.0))
 
     assert awake.ttft_s is not None
     assert woken.ttft_s == pytest.approx(awake.ttft_s + 3)
@@ -157,7 +177,7 @@ def test_unmeasured_lengths_and_company_are_flagged(m: int, in_flight: int, beyo
     """Up to 4,096 tokens and 8 at a time were measured."""
     pricing = Pricing([served("node", batch(), slots=16)])
 
-    assert pricing.price(0, m, Forecast.exactly(50), in_flight).extrapolated is beyond
+    assert pricing.price(0, m, Forecast.exactly(50), Moment(in_flight)).extrapolated is beyond
 
 
 def test_long_prompts_are_priced_and_endless_answers_end_with_the_context() -> None:

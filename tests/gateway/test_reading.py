@@ -123,6 +123,18 @@ def test_limits_hold(text: bytes, status: int, step: int) -> None:
     assert read.refusal.status == status
 
 
+def test_the_first_header_of_a_name_counts() -> None:
+    """Whoever asks for a header gets the first; all of them are passed on."""
+    sent = b"GET / HTTP/1.1\r\nHost: x\r\nX-Key: one\r\nX-Key: two\r\n\r\n"
+
+    [received] = reader().feed(sent)
+
+    assert received.request.header("x-key") == "one"
+    assert received.request.header("x-other") is None
+    assert received.request.has_prefixed(b"x-k")
+    assert len(received.request.headers) == 3
+
+
 def test_an_upgrade_is_declined() -> None:
     """A request that offers another protocol is answered in this one, and is the last of its connection."""
     read = reader()

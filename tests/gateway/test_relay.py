@@ -65,6 +65,22 @@ def test_usage_beside_text_goes_on() -> None:
     assert relay.usage == Usage(7, 2)
 
 
+@pytest.mark.parametrize("more", [b"", USAGE])
+def test_usage_beside_the_last_text_gets_the_receipt(more: bytes) -> None:
+    """Who asked for usage gets the receipt beside it, also where the last text has it, as `transformers serve` does."""
+    relay = Relay(wants_usage=True)
+    last = (
+        b'data: {"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+    )
+
+    assert relay.take(TEXT + last + more) == TEXT
+
+    *chunks, _, _ = relay.ending(RECEIPT).split(b"\n\n")
+    said = [json.loads(chunk.removeprefix(b"data: ")) for chunk in chunks]
+    assert ["energy" in chunk for chunk in said] == [False] * bool(more) + [True]
+    assert said[0]["choices"][0]["finish_reason"] == "stop"
+
+
 def test_half_an_event_is_never_sent() -> None:
     """A stream that breaks off is torn, and its last bytes stay here."""
     relay = Relay(wants_usage=False)

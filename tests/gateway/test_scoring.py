@@ -113,7 +113,7 @@ def by_price_list(candidate: Candidate, parameters: tuple[float, ...]) -> Number
 class PriceList:
     """A policy of somebody else's that works system by system only."""
 
-    parameters: tuple[float, ...] = (5.0, 0.0, 3.0, 1.0)
+    parameters: tuple[float, ...] = (5.0, 0.0, 3.0, 1.0, 2.0, 4.0, 0.0, 6.0, 1.0)
     name: str = "price list"
     rotates: bool = False
 
@@ -123,33 +123,36 @@ class PriceList:
         return by_price_list
 
 
-def scene(seed: int) -> Scene:
+def scene(seed: int, systems: int) -> Scene:
     """Anything that a decision may hang on; small whole numbers make ties likely."""
     rng = np.random.default_rng(seed)
-    energy_j, runtime_s, wait_s = rng.integers(1, 5, (3, 4)).astype(np.float64)
-    fleet = FleetState(wait_s, rng.integers(0, 5, 4), np.ones(4, np.bool_))
+    energy_j, runtime_s, wait_s = rng.integers(1, 5, (3, systems)).astype(np.float64)
+    fleet = FleetState(wait_s, rng.integers(0, 5, systems), np.ones(systems, np.bool_))
     query = Query(int(rng.integers(1, 100)), int(rng.integers(1, 100)))
-    look = Look(fleet, np.arange(4), frozenset())
+    look = Look(fleet, np.arange(systems), frozenset())
     return Scene(query, Expected(energy_j, runtime_s, 5.0), look, [], int(rng.integers(9)), float(rng.random()))
 
 
+@pytest.mark.parametrize("systems", [4, 9])
 @pytest.mark.parametrize("policy", [*POLICIES, Random(), PriceList()], ids=lambda policy: policy.name)
-def test_at_once_decides_as_one_by_one(policy: Policy) -> None:
-    """The whole `Decision` is that of `choose`: system, scores, reason and all, whoever drives the policy."""
-    bound = Bound.of(policy, 4)
+def test_at_once_decides_as_one_by_one(policy: Policy, systems: int) -> None:
+    """The whole `Decision` is that of `choose`: system, scores, reason and all, in small fleets and large ones."""
+    bound, names = Bound.of(policy, systems), [f"system {at}" for at in range(systems)]
     for seed in range(100):
-        drawn, left = scene(seed), [at for at in range(4) if seed & 1 << at or at == seed % 4]
+        drawn, missing = scene(seed, systems), seed % systems
+        left = [at for at in range(systems) if seed < systems or at not in {missing, missing ^ 1}]
         expected = drawn.expected
 
-        decision = bound.decide(NAMES, drawn, left)
+        decision = bound.decide(names, drawn, left)
 
+        assert bound.best(drawn, left) == decision.position
         assert decision == choose(
             policy,
             drawn.query,
-            NAMES,
+            names,
             expected.energy_j.tolist(),
             expected.runtime_s.tolist(),
-            [at in left for at in range(4)],
+            [at in left for at in range(systems)],
             state=drawn.look.fleet,
             serial=drawn.serial,
             draw=drawn.draw,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wattshed.gateway.usage import PLAIN, Chunk, Usage, is_document, read_chunk, usage_of
+from wattshed.gateway.usage import PLAIN, Chunk, Usage, read_chunk, said_in
 
 SAID = '"usage":{"prompt_tokens":7,"completion_tokens":3'
 
@@ -27,7 +27,7 @@ SAID = '"usage":{"prompt_tokens":7,"completion_tokens":3'
 )
 def test_tokens_are_what_the_engine_counts(answer: str, usage: Usage | None) -> None:
     """Those of OpenAI's form, with the cache's in either place; nonsense counts nothing."""
-    assert usage_of(answer.encode()) == usage
+    assert said_in(answer.encode()).usage == usage
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,17 @@ def test_a_chunk_is_text_unless_it_says_more(event: str, chunk: Chunk) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "whole"),
-    [(b' {"a": [1, {}]}\n', True), (b'{"a": [1', False), (b"[]", False), (b"", False), (b'"\xff"', False)],
+    [
+        (b' {"a": [1, {}]}\n', True),
+        (b'{"a": [1', False),
+        (b"[]", False),
+        (b"", False),
+        (b'"\xff"', False),
+        (b"<p>{}</p>", False),
+        (b'{"usage":7}', True),
+        (b'{"usage":7', False),
+    ],
 )
 def test_an_answer_is_a_whole_object(answer: bytes, whole: bool) -> None:
     """What breaks off, or is anything else, is no answer."""
-    assert is_document(answer) is whole
+    assert said_in(answer).whole is whole

@@ -37,6 +37,13 @@ def command(
     speed_up: Annotated[
         float, typer.Option(min=0.001, max=1e6, help="How many times faster the demo fleet is than the real machines.")
     ] = 1.0,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Let the demo fleet be real: SmolLM2 on llama.cpp, in two sizes.")
+    ] = False,
+    assumed_core_w: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Watts to assume for a busy core of the whole and of the quarter engine. [default: 12 3]"),
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Serve one OpenAI-compatible API over many machines, each request where it costs least.
@@ -49,7 +56,11 @@ def command(
         raise UsageError("give either --config FILE or --demo")
     if speed_up != 1.0 and not demo:
         raise UsageError("--speed-up is for --demo: real machines are as fast as they are")
+    _require_demo(demo=demo, embedded=embedded, speed_up=speed_up, core_w=assumed_core_w)
     overrides = Overrides(host, port)
+    if embedded:
+        _embedded(overrides, assumed_core_w, only_show=validate or show_settings, as_json=json_)
+        return
     if config is None:
         _demo(overrides, speed_up, only_show=validate or show_settings, as_json=json_)
         return
@@ -124,6 +135,29 @@ def _demo(overrides: "Overrides", speed_up: float, *, only_show: bool, as_json: 
             await serve(settings, ready=partial(_listening, settings))
 
     _run(run())
+
+
+def _embedded(overrides: "Overrides", core_w: tuple[float, float] | None, *, only_show: bool, as_json: bool) -> None:
+    from wattshed.cli.serve_embedded import serve_embedded, settings_of_embedded
+    from wattshed.gateway.demo_embedded import CORE_W
+
+    async def run() -> None:
+        if only_show:
+            _show(await settings_of_embedded(overrides, core_w or CORE_W), as_json=as_json)
+        else:
+            await serve_embedded(overrides, core_w or CORE_W, _listening)
+
+    _run(run())
+
+
+def _require_demo(*, demo: bool, embedded: bool, speed_up: float, core_w: tuple[float, float] | None) -> None:
+    """`UsageError` where a flag of the embedded demo stands without it, or with one that it cannot obey."""
+    if embedded and not demo:
+        raise UsageError("--embedded is for --demo: real engines of a fleet stand in --config")
+    if embedded and speed_up != 1.0:
+        raise UsageError("--speed-up is for the synthetic fleet: embedded engines are as fast as they are")
+    if core_w is not None and not (embedded and min(core_w) > 0):
+        raise UsageError("--assumed-core-w is for --embedded, and takes two numbers of watts above 0")
 
 
 def _listening(settings: "Settings", port: int) -> None:

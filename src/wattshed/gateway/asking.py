@@ -11,9 +11,10 @@ Systems drop out stage by stage; whoever is left goes to the policy:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from wattshed.domain.cost import Objective
 from wattshed.errors import InfeasibleError
@@ -36,16 +37,16 @@ BAR_WORDS: Final[Mapping[Bar, str]] = MappingProxyType(
 """The same in words, after the name of a system."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True):
     """Limits that one request sets; `None` where it sets none."""
 
     max_p95_runtime_s: float | None = None
     max_energy_j: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(most > 0 for most in (self.max_p95_runtime_s, self.max_energy_j) if most is not None):
-            raise ValueError("limits on runtime and energy are positive")
+        for most in (self.max_p95_runtime_s, self.max_energy_j):
+            if most is not None and not most > 0:
+                raise ValueError("limits on runtime and energy are positive")
 
     def __bool__(self) -> bool:
         return self.max_p95_runtime_s is not None or self.max_energy_j is not None
@@ -74,8 +75,10 @@ class Wishes:
         return " and ".join((*p95, *energy))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
+NO_WISHES: Final = Wishes()
+
+
+class Ask(msgspec.Struct, frozen=True, eq=False):
     """One request, as the router needs it.
 
     `serving` holds the positions that serve its model, `available` has one flag a system of the gateway, `tried` the
@@ -87,9 +90,9 @@ class Ask:
     input_tokens: int
     forecast: Forecast
     available: tuple[bool, ...]
-    cached_tokens: Mapping[int, int] = field(default_factory=dict)
+    cached_tokens: Mapping[int, int] = MappingProxyType({})
     objective: Objective | None = None
-    wishes: Wishes = field(default_factory=Wishes)
+    wishes: Wishes = NO_WISHES
     tried: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:

@@ -119,6 +119,7 @@ class Board:
             ledger=ledger_view(snapshot.ledger),
             recent=[decision_view(row, self._settled.get(row.request)) for row in reversed(snapshot.recent)],
             plane=[(places[system], m, n) for system, m, n in self._points if system in places],
+            drift=snapshot.drift,
         )
 
     def state(self, snapshot: Callable[[], Snapshot]) -> bytes:

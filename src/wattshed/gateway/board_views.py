@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from wattshed.gateway.events import Snapshot, SystemNumbers
+from wattshed.gateway.events import DriftState, Snapshot, SystemNumbers
 from wattshed.gateway.health import Circuit, Condition
 from wattshed.gateway.ledger import CandidateCost, LedgerState, Row, Settlement
 
@@ -30,17 +30,22 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """One system. `power_w` is its whole node's; `energy_j` is predicted for the tokens that came."""
+    """One system. `power_w` is its whole node's; `energy_j` is predicted for the tokens that came.
+
+    `slot_price` is in U per slot-second; null, and no reason, where the policy has no prices.
+    """
 
     name: str
     node: str | None
     available: bool
+    asleep: bool
     circuit: Circuit | None
     failure: str | None
     failures: int | None
     retry_in_s: float | None
     in_flight: int
     slots: int | None
+    slot_price: float | None
     waiting: int
     power_w: float | None
     requests: int
@@ -153,6 +158,7 @@ class Document:
     ledger: LedgerView | None
     recent: Sequence[DecisionView]
     plane: Sequence[tuple[int, int, int]]
+    drift: Sequence[DriftState]
 
 
 def system_view(numbers: SystemNumbers, standing: Standing | None, at_s: float) -> SystemView:
@@ -167,12 +173,14 @@ def system_view(numbers: SystemNumbers, standing: Standing | None, at_s: float) 
         name=load.system,
         node=load.node,
         available=load.available,
+        asleep=load.asleep,
         circuit=None if condition is None else condition.circuit,
         failure=None if condition is None else _short(condition.reason),
         failures=None if condition is None else condition.failures,
         retry_in_s=_until_s(condition, at_s),
         in_flight=load.in_flight,
         slots=None if standing is None else standing.slots,
+        slot_price=load.slot_price,
         waiting=load.queued,
         power_w=numbers.power_w,
         requests=numbers.requests,

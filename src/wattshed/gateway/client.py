@@ -46,8 +46,7 @@ class Upstream:
         self.name = self._place.netloc
         self.timeouts, self.now_s = timeouts or UpstreamTimeouts(), now_s
         self._tls = (tls or ssl.create_default_context()) if self._place.secure else None
-        shortest_s = min(self.timeouts.first_byte_s, self.timeouts.silence_s, self.timeouts.idle_s)
-        self._connections: Sweep[Outgoing] = Sweep(shortest_s, now_s)
+        self._connections: Sweep[Outgoing] = Sweep(self.timeouts.shortest_s, now_s)
         self._kept: dict[Outgoing, None] = {}
 
     @property

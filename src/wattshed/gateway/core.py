@@ -2,11 +2,12 @@
 
 A reload makes a new one beside the old: requests that have begun end on the old one. What was learned of clients
 (`Minds`) is handed on. A machine's position is its index in `settings.systems`; each model has a router of its own over
-the machines that serve it, so its systems count anew. Slots belong to machines and are shared by models; the predicted
-wait knows its own model's requests only.
+the machines that serve it, so its systems count anew. Slots belong to machines and are shared by models, and so is what
+every machine is doing now (`LiveFleet`): the predicted wait knows the requests of all of them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -14,23 +15,26 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from wattshed.gateway.admission import Allowances, Slots
+from wattshed.gateway.among import among, priced_among
 from wattshed.gateway.client import Upstream
 from wattshed.gateway.energy import NodeEnergy, Terms, Tokens
 from wattshed.gateway.failures import UpstreamError
+from wattshed.gateway.fleet_part import Shared
 from wattshed.gateway.health import Health
 from wattshed.gateway.keys import KeyRing
 from wattshed.gateway.ledger import Settlement
+from wattshed.gateway.live import LiveFleet
 from wattshed.gateway.openai_body import Call
 from wattshed.gateway.prefixes import PrefixIndex
 from wattshed.gateway.router import Router
 from wattshed.gateway.served import ServedSystem
 from wattshed.gateway.settings import AgentSettings, Serving, Settings, SystemSettings
+from wattshed.gateway.slot_prices import KnownPrices, SlotPrices, begun
 from wattshed.gateway.tokens import TokenEstimate
 from wattshed.gateway.usage import Usage
 from wattshed.gateway.wire import bearer
-from wattshed.policies.fixed import AllTo
 from wattshed.policies.policy import Policy
-from wattshed.policies.threshold import ProductThreshold, Threshold, TwoThresholds
+from wattshed.policies.priced import Priced
 from wattshed.predictors.batch import BatchPredictor
 from wattshed.predictors.length import LengthKey, LengthPredictor
 
@@ -73,6 +77,7 @@ class Minds:
     """What was learned from traffic, and outlives a reload."""
 
     lengths: LengthPredictor = field(default_factory=LengthPredictor)
+    slot_prices: KnownPrices = field(default_factory=dict)
     tokens: TokenEstimate = field(default_factory=TokenEstimate)
 
 
@@ -91,14 +96,17 @@ class Core:
         systems, limits = settings.systems, settings.limits
         self.settings, self.keys, self.minds, self.now_s = settings, keys, minds, now_s
         self.names = settings.names()
+        self._tokenizers = {one.name: one.vocabulary for one in settings.models if one.vocabulary is not None}
         self.prefixes = PrefixIndex(limits.most_prefix_blocks)
         self.health = Health(len(systems), settings.health, now_s=now_s)
         self.slots = Slots([system.slots for system in systems], most_waiting=limits.most_queued)
         self.allowances = Allowances(now_s=now_s)
-        self.upstreams = tuple(Upstream(system.url, settings.upstream, now_s=now_s) for system in systems)
+        self.upstreams = tuple(Upstream(one.url, one.upstream or settings.upstream, now_s=now_s) for one in systems)
         self._agents: list[Upstream] = []
         self._latest: dict[str, Attempt] = {}
         self.nodes = tuple(None if system.agent is None else NodeEnergy(_terms(system), now_s()) for system in systems)
+        self.live = LiveFleet(systems, now_s())
+        self.policy, self._tuned = self._tuning()
         self.desks = {model.name: self._desk(model.name, rng) for model in settings.models}
 
     @property
@@ -111,10 +119,12 @@ class Core:
 
         One in a slow start is spared beyond its share, unless there is no other.
         """
+        full, available = self.slots.full, self.health.available
         well = tuple(
-            at not in tried and self.health.available(stand.machine) and not self.slots.full(stand.machine)
-            for at, stand in enumerate(stands)
+            [at not in tried and available(one.machine) and not full(one.machine) for at, one in enumerate(stands)]
         )
+        if not self.health.troubled:
+            return well
         warm = tuple(is_well and self._warm(stand) for is_well, stand in zip(well, stands, strict=True))
         return warm if any(warm) else well
 
@@ -145,9 +155,14 @@ class Core:
         del self._latest[request]
         return replace(settlement, request=request)
 
+    def counted(self, model: str, call: Call, body: bytes) -> Call:
+        """The call with its tokens as the model's tokenizer counts them, where it has one."""
+        tokenizer = self._tokenizers.get(model)
+        return call if tokenizer is None else replace(call, counted=tokenizer.counted(body))
+
     def learn(self, call: Call, key: LengthKey, usage: Usage) -> None:
         """What an engine counted, for the next forecasts."""
-        self.minds.tokens.observe(key.model, call.prompt_bytes, usage.input_tokens)
+        self.minds.tokens.observe(key.model, call.prompt_bytes, usage.input_tokens, counted=call.counted)
         if call.route != "embeddings":
             each = round(usage.output_tokens / call.choices)
             cut = call.most_output_tokens is not None and each >= call.most_output_tokens
@@ -161,16 +176,34 @@ class Core:
 
     def probes(self) -> list[Callable[[], Awaitable[None]]]:
         """A probe for each machine: it lives if it lists its models."""
-        return [
-            partial(_listed, upstream, system)
-            for upstream, system in zip(self.upstreams, self.settings.systems, strict=True)
-        ]
+        return [partial(self._probe, machine) for machine in range(len(self.upstreams))]
+
+    async def _probe(self, machine: int) -> None:
+        """Ask a machine for its models; one that sleeps, and was well before, is let sleep."""
+        asleep = machine in self.live.asleep(self.now_s())
+        if not asleep or self.health.conditions()[machine].circuit != "closed":
+            await _listed(self.upstreams[machine], self.settings.systems[machine])
 
     def agent(self, agent: AgentSettings) -> Upstream:
         """A connection to a node's agent."""
         upstream = Upstream(agent.url, now_s=self.now_s)
         self._agents.append(upstream)
         return upstream
+
+    async def tune(self) -> None:
+        """Have the prices of slots follow the work, where they find themselves; until cancelled."""
+        tuning, tuned = self.settings.tuning, self._tuned
+        while tuning is not None and tuned is not None:
+            await asyncio.sleep(tuning.every_s)
+            self.charge(tuned.observe(self.now_s()))
+
+    def charge(self, policy: Priced) -> None:
+        """Decide by these prices from now on."""
+        self.policy = policy
+        owners = [(name, policy.objective) for name in self._system_names]
+        self.minds.slot_prices.update(zip(owners, policy.prices, strict=True))
+        for desk in self.desks.values():
+            desk.router.adopt(priced_among(policy, [stand.machine for stand in desk.stands]))
 
     def close(self) -> None:
         """Close all connections to engines and agents."""
@@ -180,6 +213,19 @@ class Core:
     def _warm(self, stand: Stand) -> bool:
         most = self.health.most_in_flight(stand.machine, stand.system.slots)
         return most == stand.system.slots or self.slots.taken[stand.machine] < most
+
+    @property
+    def _system_names(self) -> list[str]:
+        return [system.name for system in self.settings.systems]
+
+    def _tuning(self) -> tuple[Policy, SlotPrices | None]:
+        """The policy to begin with, and what finds its prices, where they find themselves."""
+        settings, policy = self.settings, self.settings.policy
+        if settings.tuning is None or not isinstance(policy, Priced):
+            return policy, None
+        start = begun(policy, self.minds.slot_prices, self._system_names)
+        slots = [system.slots for system in settings.systems]
+        return start, SlotPrices(settings.tuning, self.live, slots, start=start, at_s=self.now_s())
 
     def _desk(self, model: str, rng: np.random.Generator) -> ModelDesk:
         settings = self.settings
@@ -191,25 +237,15 @@ class Core:
         moved = {stand.machine: position for position, stand in enumerate(stands)}
         router = Router(
             [_served(stand) for stand in stands],
-            among(settings.policy, moved),
+            among(self.policy, moved),
             baseline=among(settings.baseline, moved),
             shadow=None if settings.shadow is None else among(settings.shadow, moved),
             now_s=self.now_s,
             rng=rng,
             most_wait_s=settings.limits.most_wait_s,
+            shared=Shared(self.live, tuple(moved)),
         )
         return ModelDesk(stands, router)
-
-
-def among(policy: Policy, moved: Mapping[int, int]) -> Policy:
-    """The policy with the positions of a part of the fleet; one that names a system outside it names none there."""
-    nowhere = -1
-    if isinstance(policy, AllTo):
-        return replace(policy, position=moved.get(policy.position, nowhere))
-    if isinstance(policy, Threshold | ProductThreshold | TwoThresholds):
-        below, above = (moved.get(at, nowhere - at) for at in (policy.pair.below, policy.pair.above))
-        return replace(policy, pair=replace(policy.pair, below=below, above=above))
-    return policy
 
 
 async def _listed(upstream: Upstream, system: SystemSettings) -> None:
@@ -242,5 +278,6 @@ def _served(stand: Stand) -> ServedSystem:
         variants={serving.model: serving.upstream_model},
         wake_energy_j=system.wake_energy_j,
         wake_s=system.wake_s,
+        sleeps_after_s=system.sleeps_after_s,
         host_power_w=system.host_power_w,
     )

@@ -2,19 +2,13 @@
 
 The metrics are a table (`schema.METRICS`), so nothing is counted that the table does not name. An addition takes about
 0.3 us, where prometheus-client's own counters lock and look up for 1 to 2 us each; what it is good at, the format, is
-left to it. Counters never fall. However many values a label takes, one metric keeps at most `most_series` of them:
-all beyond are `other`.
+left to it, in `counts_page.py`. Counters never fall. However many values a label takes, one metric keeps at most
+`most_series` of them: all beyond are `other`.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
-from typing import Final
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 from wattshed.domain.schema import Metric
 
@@ -24,7 +18,14 @@ OTHER: Final = "other"
 Labels = tuple[str, ...]
 
 
-class Counts(Collector):
+class Histogram(NamedTuple):
+    """Values of one series counted into buckets, the last of which has no end, and their sum."""
+
+    buckets: tuple[int, ...]
+    total: float
+
+
+class Counts:
     """The numbers of a table of metrics; labels are given in the table's order. KeyError for a metric it has not."""
 
     def __init__(self, metrics: Iterable[Metric], *, most_series: int = 2000) -> None:
@@ -95,26 +96,21 @@ class Counts(Collector):
         }
         return twin
 
-    def collect(self) -> Iterator[Family]:
-        """What prometheus-client asks a collector for."""
-        for metric in self._metrics.values():
-            yield self._histogram(metric) if metric.kind == "histogram" else self._family(metric)
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The table."""
+        return tuple(self._metrics.values())
 
-    def _family(self, metric: Metric) -> Family:
-        kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-        family = kind(metric.name, metric.meaning, labels=metric.labels)
-        for labels, value in self._values[metric.name].items():
-            family.add_metric(labels, value)
-        return family
+    def values(self, name: str) -> Mapping[Labels, float]:
+        """Every series of a counter or gauge."""
+        return self._values[name]
 
-    def _histogram(self, metric: Metric) -> Family:
-        family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
-        ends = [*(f"{end:g}" for end in metric.buckets), "+Inf"]
-        for labels, buckets in self._buckets[metric.name].items():
-            family.add_metric(
-                labels, list(zip(ends, accumulate(buckets), strict=True)), self._sums[metric.name][labels]
-            )
-        return family
+    def histograms(self, name: str) -> Mapping[Labels, Histogram]:
+        """Every series of a histogram."""
+        return {
+            labels: Histogram(tuple(buckets), self._sums[name][labels])
+            for labels, buckets in self._buckets[name].items()
+        }
 
     def _bounded(self, name: str, labels: Labels) -> Labels:
         """The labels, or as many `other`s where they are new and there are enough already."""
@@ -127,6 +123,6 @@ class Counts(Collector):
 
 def page(counts: Counts) -> bytes:
     """The numbers in the text format, 0.0.4."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(counts)
-    return generate_latest(registry)
+    from wattshed.gateway.counts_page import text  # loaded with the first page: it takes 40 ms of a start
+
+    return text(counts)

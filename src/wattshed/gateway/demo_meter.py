@@ -7,11 +7,21 @@ accelerator and processor together, so all joules are told as the accelerator's 
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from wattshed.domain.energy import ChannelEnergy, MeterChannel, WindowEnergy
 from wattshed.gateway.agent import Agent
 from wattshed.gateway.demo_machine import Occupancy
+
+
+class Counting(Protocol):
+    """Knows its joules at every instant; any thread may ask."""
+
+    @property
+    def energy_j(self) -> float:
+        """Joules since it was started."""
+        ...
+
 
 _WHOLE: Final = MeterChannel("demo", "gpu", "accelerator and processor of the imitated machine")
 _REST: Final = MeterChannel("demo-rest", "cpu", "nothing: the processor is counted with the accelerator")
@@ -21,21 +31,27 @@ _MOST_MARKS: Final = 4096
 
 
 class DemoMeter:
-    """Counts the joules of one machine; asked by one thread at a time, as agents do."""
+    """Counts the joules of one machine, on the first of its channels; asked by one thread at a time, as agents do."""
 
-    def __init__(self, occupancy: Occupancy, now_s: Callable[[], float]) -> None:
-        self._occupancy, self._now_s = occupancy, now_s
+    def __init__(
+        self,
+        counting: Counting,
+        now_s: Callable[[], float],
+        *,
+        channels: tuple[MeterChannel, ...] = (_WHOLE, _REST),
+    ) -> None:
+        self._counting, self._now_s, self._channels = counting, now_s, channels
         self._marks: OrderedDict[float, float] = OrderedDict()
 
     @property
     def channels(self) -> tuple[MeterChannel, ...]:
         """The whole machine, and the rest of it."""
-        return _WHOLE, _REST
+        return self._channels
 
     def mark(self) -> float:
         """Read the counter, and say when that was."""
         at_s = self._now_s()
-        self._marks[at_s] = self._occupancy.energy_j
+        self._marks[at_s] = self._counting.energy_j
         if len(self._marks) > _MOST_MARKS:
             self._marks.popitem(last=False)
         return at_s
@@ -50,7 +66,9 @@ class DemoMeter:
             if start_j is None or stop_j is None:
                 yield ChannelEnergy(channel, None, "counter", "not_bracketed")
             else:
-                yield ChannelEnergy(channel, max(stop_j - start_j, 0.0) if channel is _WHOLE else 0.0, "counter")
+                yield ChannelEnergy(
+                    channel, max(stop_j - start_j, 0.0) if channel is self._channels[0] else 0.0, "counter"
+                )
 
 
 def demo_agent(name: str, occupancy: Occupancy, now_s: Callable[[], float]) -> Agent:

@@ -22,7 +22,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from wattshed.gateway.events import Drift, Solo
+from wattshed.gateway.events import Drift, DriftState, Solo
 from wattshed.gateway.ledger import Settlement
 from wattshed.predictors.curve import Z_95, CurvePredictor
 
@@ -82,14 +82,21 @@ class DriftWatch:
         )
 
     @property
+    def states(self) -> tuple[DriftState, ...]:
+        """How all that is watched stands."""
+        return tuple(
+            DriftState(*key, len(one.sides), one.sides.count("below"), one.sides.count("above"), one.alarmed)
+            for key, one in self._watched.items()
+        )
+
+    @property
     def watched(self) -> tuple[tuple[str, str, Quantity], ...]:
         """System, model and quantity of all that is watched."""
         return tuple(self._watched)
 
     def ran(self, solo: Solo) -> Check | None:
         """A request has ended; the check of runtime that it completes."""
-        support = solo.predictor.support
-        if not support.inside(np.array(solo.input_tokens), np.array(solo.output_tokens), 1):
+        if not solo.predictor.support.holds(solo.input_tokens, solo.output_tokens, 1):
             return None
         self._awaited[solo.request] = solo
         if len(self._awaited) > MOST_AWAITED:

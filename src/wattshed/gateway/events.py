@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from wattshed.domain.plan import Interval
 from wattshed.gateway.energy import Window
 from wattshed.gateway.ledger import LedgerState, Row, Settlement
 from wattshed.predictors.curve import CurvePredictor
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(msgspec.Struct, frozen=True):
     """One attempt on a system has ended; `failure` is a code, `None` where it went well."""
 
     system: str
     failure: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """A request was placed, which took so long."""
 
     duration_s: float
@@ -72,14 +72,32 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftState:
+    """How a quantity stands against its predictor: of its last `checks` so many lay `below` or `above` the interval."""
+
+    system: str
+    model: str
+    quantity: str
+    checks: int
+    below: int
+    above: int
+    drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SystemLoad:
-    """What one system is doing now; `node` is the machine whose agent counts its joules."""
+    """What one system is doing now; `node` is the machine whose agent counts its joules.
+
+    `slot_price` is in U per slot-second, where the policy has prices.
+    """
 
     system: str
     in_flight: int
     queued: int
     available: bool
     node: str | None = None
+    asleep: bool = False
+    slot_price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +140,4 @@ class Snapshot:
     wasted_j: float
     ledger: LedgerState | None
     recent: tuple[Row, ...] = field(repr=False)
+    drift: tuple[DriftState, ...] = ()

@@ -13,8 +13,9 @@ out. Between placing and beginning nobody else decides, since nothing awaits the
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from wattshed.gateway.asking import Bar, NoSystemError
 from wattshed.gateway.core import Attempt, Core, ModelDesk, Stand

@@ -24,9 +24,10 @@ def foresee(core: Core, request: Request, route: Route, story: Story) -> ModelDe
     story.key = core.keys.owner(request.header("authorization"))
     call = story.call = read_call(route, request.body)
     named = _named(core, call.model)
+    call = story.call = core.counted(named.model, call, request.body)
     story.model, settings = named.model, core.settings
     wanted = wanted_of(request, story.key, named, route=route, own=settings.objective, routes=settings.routes)
-    input_tokens = core.minds.tokens.estimate(named.model, call.prompt_bytes)
+    input_tokens = core.minds.tokens.estimate(named.model, call.prompt_bytes, counted=call.counted)
     story.length_key = LengthKey(named.model, story.key_name, route, _flags(call), input_tokens)
     forecast = _forecast(core, call, story.length_key, wanted.output_tokens)
     desk = core.desks[named.model]

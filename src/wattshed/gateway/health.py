@@ -14,7 +14,7 @@ close breakers like requests do, so a system that nobody asks is not forgotten, 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +86,10 @@ class Breaker:
         passed = (at_s - self._closed_at_s) / self._settings.slow_start_s if self._settings.slow_start_s else 1.0
         return max(1, math.ceil(slots * min(passed, 1.0)))
 
+    def steady(self, at_s: float) -> bool:
+        """Whether it is closed, and any slow start is over."""
+        return self._retry_at_s is None and at_s - self._closed_at_s >= self._settings.slow_start_s
+
     def begun(self, at_s: float) -> None:
         """A request went there."""
         if self.circuit(at_s) == "half-open":
@@ -131,10 +135,16 @@ class Health:
     def __init__(self, systems: int, settings: HealthSettings, *, now_s: Callable[[], float]) -> None:
         self._breakers = tuple(Breaker(settings) for _ in range(systems))
         self._settings, self._now_s = settings, now_s
+        self._troubled: set[int] = set()
+
+    @property
+    def troubled(self) -> Set[int]:
+        """Systems that have failed, and perhaps are not yet what they were; all others are well, and need no asking."""
+        return self._troubled
 
     def available(self, position: int) -> bool:
         """Whether a request may go to a system now."""
-        return self._breakers[position].available(self._now_s())
+        return position not in self._troubled or self._breakers[position].available(self._now_s())
 
     def most_in_flight(self, position: int, slots: int) -> int:
         """How many of its `slots` may be used now."""
@@ -150,10 +160,14 @@ class Health:
 
     def succeeded(self, position: int) -> None:
         """A request was answered."""
-        self._breakers[position].succeeded(self._now_s())
+        breaker, now_s = self._breakers[position], self._now_s()
+        breaker.succeeded(now_s)
+        if breaker.steady(now_s):
+            self._troubled.discard(position)
 
     def failed(self, position: int, reason: str) -> None:
         """A request was not answered."""
+        self._troubled.add(position)
         self._breakers[position].failed(self._now_s(), reason)
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -178,7 +192,7 @@ class Health:
             async with asyncio.timeout(self._settings.probe_timeout_s):
                 await probe()
         except Exception as error:  # noqa: BLE001 - the border of a task: whatever a probe raises is an answer
-            breaker.failed(self._now_s(), f"probe: {type(error).__name__}")
+            self.failed(position, f"probe: {type(error).__name__}")
         else:
             if breaker.circuit(self._now_s()) == "half-open":
                 breaker.succeeded(self._now_s())

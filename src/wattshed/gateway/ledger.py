@@ -100,6 +100,7 @@ class Row(NamedTuple):
     attributed_idle_energy_j: float | None = None
     energy_reason: str | None = None
     wasted_energy_j: float | None = None
+    carbon_g: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         """,
         f"CREATE INDEX {TABLE}_arrived_at ON {TABLE} (arrived_at)",
     ),
+    (f"ALTER TABLE {TABLE} ADD COLUMN carbon_g DOUBLE PRECISION",),
 )
 """Hand-written migrations; the last leads to `schema.LEDGER_VERSION`."""
 

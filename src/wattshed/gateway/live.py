@@ -2,7 +2,7 @@
 
     begin --> queued --> running --> finished        slots run, the others queue in the order in which they began
          `--------------^
-    asleep --(begin)--> waking --(wake_s later)--> awake
+    asleep --(begin)--> waking --(wake_s later)--> awake --(nobody for sleeps_after_s)--> asleep
 
 The wait for a slot is predicted. With all k slots taken, those running have together r seconds left, as they were
 predicted, and those queueing need q seconds. If ends are spread evenly, the first is due after a (k + 1)-th of twice
@@ -14,39 +14,27 @@ which is exact for one slot. A request that has outlived its prediction has 0 s 
 never awaits, so it needs no lock.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Sequence
+from itertools import count
+from math import inf
 from typing import Final, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.system import FleetState
-from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.live_machine import LiveMachine, Machine, SystemState, Ticket
+
+__all__ = ["Finished", "LiveFleet", "Look", "Outcome", "SystemState", "Ticket"]
 
 Outcome = Literal["completed", "failed", "cancelled"]
 """How a request ended: with its whole answer, by somebody's fault, or because the client left."""
 
-_MOST_STALE: Final = 64
-"""Entries of ended requests that a heap may hold beside as many as it has live ones."""
-
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """One request that occupies a system from `begin` to `finished`; `service_s` is its predicted time in a slot."""
-
-    number: int
-    position: int
-    began_at_s: float
-    service_s: float
-    tokens: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """The life of a request on one system, in instants of the monotonic clock; token counts where they are known."""
 
     ticket: Ticket
@@ -55,18 +43,6 @@ class Finished:
     finished_at_s: float
     input_tokens: int | None
     output_tokens: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SystemState:
-    """What one system is doing: requests running and queueing, their tokens (answers as forecast), and the wait."""
-
-    name: str
-    in_flight: int
-    queued: int
-    tokens: float
-    wait_s: float
-    asleep: bool
 
 
 class Look(NamedTuple):
@@ -83,8 +59,13 @@ class Look(NamedTuple):
 class LiveFleet:
     """Owns the state of all systems; every instant comes in from outside."""
 
-    def __init__(self, systems: Sequence[ServedSystem]) -> None:
-        self._live = [_Live(system) for system in systems]
+    def __init__(self, systems: Sequence[Machine], since_s: float = 0.0) -> None:
+        self.numbers = count(1)
+        self._live = [LiveMachine(system, since_s) for system in systems]
+        self._sent_s = [0.0] * len(systems)
+        self._told: list[list[Callable[[], None]]] = [[] for _ in systems]
+        self._sleepers = [live for live, system in zip(self._live, systems, strict=True) if system.sleeps_after_s]
+        self._sleeps_at_s = self._next_sleep_at_s()
         self._running, self._nobody_waits = np.zeros(len(systems), np.int64), np.zeros(len(systems))
         self._positions, self._all = np.arange(len(systems)), np.ones(len(systems), np.bool_)
         self._tickets: dict[int, Ticket] = {}
@@ -92,8 +73,28 @@ class LiveFleet:
         self._waited_for: set[int] = set()
         self._look: Look | None = None
 
+    @property
+    def sent_s(self) -> tuple[float, ...]:
+        """Seconds of work that each has been sent so far, as they were predicted."""
+        return tuple(self._sent_s)
+
+    @property
+    def machines(self) -> int:
+        """How many there are."""
+        return len(self._live)
+
+    def listen(self, position: int, told: Callable[[], None]) -> None:
+        """Have it told whenever something has changed on a system."""
+        self._told[position].append(told)
+
+    def asleep(self, at_s: float) -> frozenset[int]:
+        """Those that sleep now."""
+        return self.look(at_s).asleep
+
     def look(self, at_s: float) -> Look:
         """What everyone does; kept for as long as nothing changes and nobody would wait."""
+        if at_s >= self._sleeps_at_s:
+            self._doze(at_s)
         look = self._look
         if look is None or self._waited_for:
             wait_s, asleep = (self._waits(at_s), self._asleep()) if self._waited_for else (self._nobody_waits, _NOBODY)
@@ -109,8 +110,9 @@ class LiveFleet:
         if ticket.number in self._tickets:
             raise ValueError(f"request {ticket.number} has begun already; place it again to begin it again")
         self._tickets[ticket.number] = ticket
-        self._live[ticket.position].begin(ticket)
-        self._mark(ticket.position, ticket.began_at_s)
+        self._live[ticket.machine].begin(ticket)
+        self._sent_s[ticket.machine] += ticket.service_s
+        self._mark(ticket.machine, ticket.began_at_s)
 
     def first_token(self, ticket: Ticket, at_s: float) -> None:
         """Remember when the answer began; of no consequence once the request has finished."""
@@ -127,8 +129,8 @@ class LiveFleet:
             return False
         del self._tickets[ticket.number]
         self._first_token_at_s.pop(ticket.number, None)
-        self._live[ticket.position].finish(ticket, at_s)
-        self._mark(ticket.position, at_s)
+        self._live[ticket.machine].finish(ticket, at_s)
+        self._mark(ticket.machine, at_s)
         return True
 
     def slept(self, position: int, at_s: float) -> None:
@@ -138,12 +140,12 @@ class LiveFleet:
 
     def woke(self, position: int, at_s: float) -> None:
         """It is awake, whoever woke it."""
-        live = self._live[position]
-        live.asleep, live.awake_at_s = False, at_s
+        self._live[position].wake(at_s)
         self._mark(position, at_s)
 
     def states(self, at_s: float) -> tuple[SystemState, ...]:
         """Everything about every system."""
+        self.look(at_s)  # whoever has fallen asleep meanwhile
         return tuple(live.state(at_s) for live in self._live)
 
     def _waits(self, at_s: float) -> Floats:
@@ -166,101 +168,16 @@ class LiveFleet:
             self._waited_for.add(position)
         else:
             self._waited_for.discard(position)
+        if self._sleepers:
+            self._sleeps_at_s = self._next_sleep_at_s()
+        for told in self._told[position]:
+            told()
 
+    def _next_sleep_at_s(self) -> float:
+        return min((live.sleeps_at_s for live in self._sleepers), default=inf)
 
-class _Live:
-    """The state of one system."""
-
-    def __init__(self, system: ServedSystem) -> None:
-        self._system = system
-        self.ends = _Ends()
-        self._queue: dict[int, Ticket] = {}
-        self._queued_s = self._tokens = 0.0
-        self.asleep, self.awake_at_s = False, float("-inf")
-
-    def begin(self, ticket: Ticket) -> None:
-        """Give the request a slot, or a place in the queue."""
-        if self.asleep:
-            self.asleep, self.awake_at_s = False, ticket.began_at_s + self._system.wake_s
-        self._tokens += ticket.tokens
-        if len(self.ends) < self._system.slots:
-            self._start(ticket, ticket.began_at_s)
-        else:
-            self._queue[ticket.number] = ticket
-            self._queued_s += ticket.service_s
-
-    def finish(self, ticket: Ticket, at_s: float) -> None:
-        """Take it out of its slot, which goes to the first in the queue, or out of the queue."""
-        if self._queue.pop(ticket.number, None) is None:
-            self.ends.drop(ticket.number)
-            if self._queue:
-                first = self._queue.pop(next(iter(self._queue)))
-                self._start(first, at_s)
-                self._queued_s -= first.service_s
-        else:
-            self._queued_s -= ticket.service_s
-        self._queued_s = self._queued_s if self._queue else 0.0  # sums of floats drift; empty is the time to begin anew
-        self._tokens = self._tokens - ticket.tokens if len(self.ends) else 0.0
-
-    def wait_s(self, at_s: float) -> float:
-        """Predicted seconds until a request that comes now is taken up."""
-        wake_s = self._system.wake_s if self.asleep else max(0.0, self.awake_at_s - at_s)
-        slots = self._system.slots
-        if len(self.ends) < slots:
-            return wake_s
-        left_s = 2 * self.ends.left_s(at_s) / slots / (slots + 1)
-        return max(wake_s, left_s + max(0.0, self._queued_s) / slots)
-
-    def keeps_waiting(self, at_s: float) -> bool:
-        """Whether that may be more than nothing."""
-        return self.asleep or self.awake_at_s > at_s or len(self.ends) >= self._system.slots
-
-    def state(self, at_s: float) -> SystemState:
-        """All of it, as a value."""
-        name, running, queued = self._system.name, len(self.ends), len(self._queue)
-        return SystemState(name, running, queued, self._tokens, self.wait_s(at_s), self.asleep)
-
-    def _start(self, ticket: Ticket, at_s: float) -> None:
-        self.ends.add(ticket.number, max(at_s, self.awake_at_s) + ticket.service_s)
-
-
-class _Ends:
-    """When the requests in the slots are predicted to end, and the seconds left to them together.
-
-    The sum is kept as they come and go: those whose time is up leave it, by a heap, and stay counted.
-    """
-
-    def __init__(self) -> None:
-        self._running: set[int] = set()
-        self._pending: dict[int, float] = {}
-        self._heap: list[tuple[float, int]] = []
-        self._sum_at_s = 0.0
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def add(self, number: int, ends_at_s: float) -> None:
-        """One more."""
-        self._running.add(number)
-        self._pending[number] = ends_at_s
-        self._sum_at_s += ends_at_s
-        heappush(self._heap, (ends_at_s, number))
-
-    def drop(self, number: int) -> None:
-        """One less."""
-        self._running.remove(number)
-        self._expire(number)
-        if len(self._heap) > 2 * len(self._pending) + _MOST_STALE:
-            self._heap = [(ends_at_s, pending) for pending, ends_at_s in self._pending.items()]
-            heapify(self._heap)
-
-    def left_s(self, at_s: float) -> float:
-        """Seconds that are left to all of them together."""
-        while self._heap and self._heap[0][0] <= at_s:
-            self._expire(heappop(self._heap)[1])
-        return max(0.0, self._sum_at_s - len(self._pending) * at_s)
-
-    def _expire(self, number: int) -> None:
-        self._sum_at_s -= self._pending.pop(number, 0.0)
-        if not self._pending:
-            self._sum_at_s = 0.0
+    def _doze(self, at_s: float) -> None:
+        """Those that nobody has asked for so long have fallen asleep."""
+        for position, live in enumerate(self._live):
+            if live.sleeps_at_s <= at_s:
+                self.slept(position, at_s)

@@ -24,6 +24,7 @@ from wattshed.domain.schema import MOST_TOKENS
 from wattshed.gateway.conversation import blocks, prompt_count, text_bytes
 from wattshed.gateway.refusals import Kind, Refusal
 from wattshed.gateway.splice import Edit, Member, is_deeper, lone_value, members, spliced
+from wattshed.gateway.tokenizer import Counted
 
 Route = Literal["chat", "completions", "embeddings"]
 
@@ -49,7 +50,7 @@ class Call:
     `most_output_tokens` is the client's cap, `None` where it set none. `prompt_bytes` counts prompt and tools without
     pictures and sound. `blocks` are 64-bit hashes, each of the tools and the conversation from its first byte to the
     end of one more whole block of `BLOCK_BYTES`: two conversations share as many as they begin alike, whatever the
-    model. `choices` counts the answers wanted, over all prompts.
+    model. `choices` counts the answers wanted, over all prompts. `counted` is there where the model has a tokenizer.
     """
 
     route: Route
@@ -62,6 +63,7 @@ class Call:
     has_tools: bool
     wants_json: bool
     choices: int
+    counted: Counted | None = None
 
 
 class _Options(msgspec.Struct):

@@ -67,13 +67,15 @@ class Outgoing(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._progress = _Progress()
         self._paused = False
-        self._deadline_s = inf
+        self._deadline_s = self._ends_by_s = inf
 
     def ask(self, message: bytes) -> Answer:
         """Send a request, and return its answer, which has not begun yet."""
         self._answer = answer = Answer(self)
         self._headers, self._progress = [], _Progress()
-        self._deadline_s = self._pool.now_s() + self._pool.timeouts.first_byte_s
+        at_s, timeouts = self._pool.now_s(), self._pool.timeouts
+        self._deadline_s = at_s + timeouts.first_byte_s
+        self._ends_by_s = inf if timeouts.whole_s is None else at_s + timeouts.whole_s
         if self.closed:
             self._fail("gone_before_answer", "closed the connection before it was asked")
         else:
@@ -98,6 +100,8 @@ class Outgoing(asyncio.Protocol):
         if self._answer is not None:
             if now_s > self._deadline_s:
                 self._fail("timed_out", "was silent for too long")
+            elif now_s > self._ends_by_s:
+                self._fail("timed_out", "took too long over the whole answer")
         elif now_s - self.kept_at_s > self._pool.timeouts.idle_s:
             self.abort()
 

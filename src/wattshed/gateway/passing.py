@@ -14,7 +14,8 @@ from wattshed.gateway.relay import Relay
 from wattshed.gateway.reply import Reply
 from wattshed.gateway.settings import SystemSettings
 from wattshed.gateway.story import Story
-from wattshed.gateway.usage import is_document, usage_of
+from wattshed.gateway.usage import said_in
+from wattshed.gateway.wanted import OURS
 from wattshed.gateway.wire import Headers, Request, bearer, forwardable
 
 MOST_ANSWER_BYTES: Final = 64 * 2**20
@@ -22,8 +23,6 @@ MOST_ANSWER_BYTES: Final = 64 * 2**20
 
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"cookie"})
 """Headers of a client that may bear its secrets."""
-
-_OURS: Final = b"x-wattshed-"
 
 _OURS_ALONE: Final = frozenset(
     {b"x-request-id", b"set-cookie", *(one.name.lower().encode("ascii") for one in RECEIPT_HEADERS)}
@@ -38,9 +37,11 @@ _ELSEWHERE: Final = range(300, 400)
 def request_headers(request: Request, system: SystemSettings) -> Headers:
     """What the engine is sent: the client's headers without secrets and without ours, and its own key."""
     kept = tuple(
-        header
-        for header in forwardable(request.headers)
-        if header[0] not in _SECRET and not header[0].startswith(_OURS)
+        [
+            header
+            for header in forwardable(request.headers)
+            if header[0] not in _SECRET and not header[0].startswith(OURS)
+        ]
     )
     if system.api_key is not None:
         return (*kept, *bearer(system.api_key.reveal()))
@@ -72,16 +73,17 @@ class Passing:
         said = await answer.whole(MOST_ANSWER_BYTES)
         if answer.status in _ELSEWHERE:
             raise UpstreamError("malformed", "the answer sends the client elsewhere")
-        if answer.status in _GOOD and not is_document(said):
+        whole, usage = said_in(said)
+        if answer.status in _GOOD and not whole:
             raise UpstreamError("malformed", "the answer is no JSON object")
         on_first_token()
-        story.usage = usage_of(said)
+        story.usage = usage
         receipt = story.receipt(at_s=self._now_s(), ended=True) if answer.status in _GOOD else None
         story.outcome = "done"
         await self._reply.whole(
             answer.status,
             (*self._headers(), *(receipt.headers() if receipt else ())),
-            receipt.in_body(said) if receipt else said,
+            receipt.inside(said) if receipt else said,
         )
 
     async def stream(self, on_first_token: Callable[[], None]) -> None:
@@ -94,8 +96,7 @@ class Passing:
         headers = story.receipt(at_s=story.first_token_at_s, ended=False).headers()
         await reply.start(self._answer.status, (*self._headers(), *headers))
         await reply.send(opening)
-        async for piece in pieces:
-            await reply.send(relay.take(piece))
+        await self._answer.pour(lambda piece: reply.push(relay.take(piece)), reply.cleared)
         if relay.torn or not relay.complete:
             raise UpstreamError("broken_midway", "the stream ended before it was complete")
         story.usage = relay.usage
@@ -105,7 +106,7 @@ class Passing:
 
     def _headers(self) -> Headers:
         """The engine's headers, and the request's name."""
-        kept = tuple(header for header in forwardable(self._answer.headers) if header[0] not in _OURS_ALONE)
+        kept = [header for header in self._answer.headers if header[0] not in _OURS_ALONE]
         return (*kept, (b"x-request-id", self._story.name.encode("ascii")))
 
 

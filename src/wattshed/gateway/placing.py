@@ -12,9 +12,10 @@ from wattshed.domain.cost import Objective
 from wattshed.domain.plan import Decision
 from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, barred
 from wattshed.gateway.live import Look
-from wattshed.gateway.pricing import Price, Pricing
+from wattshed.gateway.pricing import Moment, Price, Pricing
 from wattshed.gateway.scoring import Bound, Scene
 from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.tariff import Cost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,17 +28,20 @@ class Desk:
     baseline: Bound
     shadow: Bound | None
 
-    def price(self, ask: Ask, look: Look, position: int) -> Price:
+    def price(self, ask: Ask, scene: Scene, position: int) -> Price:
         """What the request costs on one system, as things stand."""
+        moment = self.moment(scene.look, position)
+        expected, cached_tokens = scene.expected, ask.cached_tokens.get(position, 0)
+        mean_j = float(expected.energy_j[position]) - moment.wake_energy_j
+        mean = Cost(mean_j, float(expected.runtime_s[position]))
         return self.pricing.price(
-            position,
-            ask.input_tokens,
-            ask.forecast,
-            int(look.fleet.in_flight[position]),
-            ask.cached_tokens.get(position, 0),
-            wait_s=float(look.fleet.wait_s[position]),
-            wake_energy_j=self.systems[position].wake_energy_j if position in look.asleep else 0.0,
+            position, ask.input_tokens, ask.forecast, moment, cached_tokens=cached_tokens, mean=mean
         )
+
+    def moment(self, look: Look, position: int) -> Moment:
+        """What one system was doing."""
+        wake_energy_j = self.systems[position].wake_energy_j if position in look.asleep else 0.0
+        return Moment(int(look.fleet.in_flight[position]), float(look.fleet.wait_s[position]), wake_energy_j)
 
 
 class Placement(NamedTuple):
@@ -62,14 +66,14 @@ class Placement(NamedTuple):
     @property
     def price(self) -> Price:
         """What it costs where it goes."""
-        return self.desk.price(self.ask, self.scene.look, self.position)
+        return self.desk.price(self.ask, self.scene, self.position)
 
     @property
     def prices(self) -> tuple[Price | None, ...]:
         """What it would cost on every system that serves the model; `None` elsewhere."""
         serving = set(self.ask.serving)
         return tuple(
-            self.desk.price(self.ask, self.scene.look, position) if position in serving else None
+            self.desk.price(self.ask, self.scene, position) if position in serving else None
             for position in range(len(self.desk.names))
         )
 
@@ -81,12 +85,12 @@ class Placement(NamedTuple):
     @property
     def baseline(self) -> int:
         """Where the baseline policy would have sent it, had nothing failed yet, nor been wished for."""
-        return self.desk.baseline.decide(self.desk.names, self.scene, self.scene.stages[2].left).position
+        return self.desk.baseline.best(self.scene, self.scene.stages[2].left)
 
     @property
     def baseline_price(self) -> Price:
         """What it would have cost there, as things stand under our own policy."""
-        return self.desk.price(self.ask, self.scene.look, self.baseline)
+        return self.desk.price(self.ask, self.scene, self.baseline)
 
     @property
     def shadow(self) -> Decision | None:
@@ -126,6 +130,8 @@ class Placement(NamedTuple):
         return [*woken, *nearest]
 
     def _absences(self) -> list[str]:
+        if len(self.scene.stages[-1].left) == len(self.desk.names):
+            return []  # mostly nobody is
         serving = set(self.ask.serving)
         return [f"{self.desk.names[at]} {BAR_WORDS[bar]}" for at, bar in self.bars.items() if at in serving]
 

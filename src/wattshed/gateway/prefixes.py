@@ -71,7 +71,7 @@ class _Generations:
 
     def add(self, blocks: Sequence[int]) -> None:
         """Put a chain of at most `most` blocks into the young generation."""
-        new = len(blocks) - bisect_left(blocks, True, key=lambda block: block not in self._young)
+        new = len(set(blocks) - self._young)
         if len(self._young) + new > self._most:
             self._old, self._young = self._young, set()
         self._young.update(blocks)

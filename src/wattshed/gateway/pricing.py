@@ -9,17 +9,15 @@ itself. The 95th percentile of the runtime is found likewise.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import hypot, log2
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from wattshed.domain.arrays import Integers
 from wattshed.domain.plan import Interval
 from wattshed.gateway.served import ServedSystem
-from wattshed.gateway.tariff import Tariff
+from wattshed.gateway.tariff import Cost, Tariff
 from wattshed.predictors.curve import Z_95
 from wattshed.predictors.length import Forecast
 
@@ -30,9 +28,8 @@ _MOST_SPREADS: Final = 4096
 """Standard deviations kept; when there are more they are worked out again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one request is predicted to cost on one system.
+class Price(NamedTuple):
+    """What one request is predicted to cost on one system; made three times a request, hence a bare tuple.
 
     `energy_j` includes `wake_energy_j`, and `runtime_s` is from arrival to last token, `wait_s` of which passes before
     the request is taken up. The energy has a 95 % interval. `ttft_s` is `None` where the predictor cannot tell.
@@ -58,25 +55,30 @@ class Price:
 
 
 class _Lengths(NamedTuple):
-    """What is asked of a tariff for one forecast: its points, and its 2.5, 97.5 and 95 % quantiles, and 1."""
+    """What is asked of a tariff for one forecast: its quantiles at 2.5, 97.5 and 95 %, and its mean, in tokens."""
 
-    points: Integers
+    low: int
+    high: int
+    p95: int
     mean: int
 
 
-def _lengths(forecast: Forecast) -> _Lengths:
-    """All quantiles of one point are that point; such a forecast serves one request, and is not kept."""
-    if forecast.output_tokens.size == 1:
-        n = int(forecast.output_tokens[0])
-        return _Lengths(np.array((n, n, n, n, 1)), n)
-    return _spread_lengths(forecast)
-
-
 @lru_cache(maxsize=4096)
-def _spread_lengths(forecast: Forecast) -> _Lengths:
+def _lengths(forecast: Forecast) -> _Lengths:
     """Worked out once a forecast, which serves many requests."""
     low, high, p95 = (forecast.quantile(p) for p in (0.025, 0.975, 0.95))
-    return _Lengths(np.append(forecast.output_tokens, (low, high, p95, 1)), max(1, round(forecast.mean)))
+    return _Lengths(low, high, p95, max(1, round(forecast.mean)))
+
+
+class Moment(NamedTuple):
+    """What the system is doing when a request comes: who runs there, and the wait and the joules before it is up."""
+
+    in_flight: int = 0
+    wait_s: float = 0.0
+    wake_energy_j: float = 0.0
+
+
+IDLE: Final = Moment()
 
 
 class _Spread(NamedTuple):
@@ -86,12 +88,32 @@ class _Spread(NamedTuple):
     runtime: float
 
 
+class _Place(NamedTuple):
+    """Where a price lies in what was measured: a system, its company, and both lengths."""
+
+    position: int
+    occupancy: int
+    input_tokens: int
+    output_tokens: int
+
+
+class _Ends(NamedTuple):
+    """Joules at both ends of the lengths, seconds at their 95 % quantile, and the cost of one token."""
+
+    low_j: float
+    high_j: float
+    p95_s: float
+    first: Cost
+
+
 class Pricing:
     """Prices on each of `systems`, from one `tariff`."""
 
     def __init__(self, systems: Sequence[ServedSystem]) -> None:
         self._systems = systems
         self._batch = [system.batch for system in systems]
+        self._monotone = [system.curves.monotone for system in systems]
+        self._supports = [system.curves.support for system in systems]
         self.tariff = Tariff(systems)
         self._spreads: dict[tuple[int, int, int, int], _Spread] = {}
 
@@ -100,45 +122,66 @@ class Pricing:
         position: int,
         input_tokens: int,
         forecast: Forecast,
-        in_flight: int = 0,
-        cached_tokens: int = 0,
+        moment: Moment = IDLE,
         *,
-        wait_s: float = 0.0,
-        wake_energy_j: float = 0.0,
+        cached_tokens: int = 0,
+        mean: Cost | None = None,
     ) -> Price:
-        """The price on the system at `position` with `in_flight` requests running there."""
-        occupancy = self._systems[position].occupancy(in_flight)
-        lengths = _lengths(forecast)
-        energy_j, runtime_s = self.tariff.points(
-            position, input_tokens, lengths.points, occupancy=occupancy, cached_tokens=cached_tokens
-        )
-        mean_j, mean_s = float(forecast.weights @ energy_j[:-4]), float(forecast.weights @ runtime_s[:-4])
-        output_tokens = lengths.mean
-        spread = self._spread(position, occupancy, input_tokens, output_tokens)
-        off_j, off_s = Z_95 * spread.energy * mean_j, Z_95_ONE_SIDED * spread.runtime * mean_s
+        """The price on the system at `position`; `mean` is what it costs there on average, if that is known already."""
+        if forecast.output_tokens.size == 1:
+            n = int(forecast.output_tokens[0])
+            return self.price_of(position, input_tokens, n, moment, cached_tokens=cached_tokens)
+        occupancy, lengths = self._systems[position].occupancy(moment.in_flight), _lengths(forecast)
+        cost = partial(self.tariff.cost, position, input_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
+        if mean is None:
+            points = self.tariff.points(
+                position, input_tokens, forecast.output_tokens, occupancy=occupancy, cached_tokens=cached_tokens
+            )
+            mean = Cost(*points.dot(forecast.weights).tolist())
+        ends = _Ends(cost(lengths.low).energy_j, cost(lengths.high).energy_j, cost(lengths.p95).runtime_s, cost(1))
+        return self._priced(_Place(position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
+
+    def price_of(
+        self, position: int, input_tokens: int, output_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
+    ) -> Price:
+        """The price of a request whose length is known."""
+        occupancy = self._systems[position].occupancy(moment.in_flight)
+        cost = partial(self.tariff.cost, position, input_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
+        mean = cost(output_tokens)
+        ends = _Ends(mean.energy_j, mean.energy_j, mean.runtime_s, cost(1))
+        return self._priced(_Place(position, occupancy, input_tokens, output_tokens), moment, mean, ends)
+
+    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: _Ends) -> Price:
+        """The price from the costs of the mean and of both ends."""
+        _, wait_s, wake_energy_j = moment
+        (mean_j, mean_s), (low_j, high_j, p95_s, first) = mean, ends
+        energy_spread, runtime_spread = self._spread(place)
+        off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
         return Price(
             mean_j + wake_energy_j,
-            max(0.0, mean_j - hypot(mean_j - float(energy_j[-4]), off_j)) + wake_energy_j,
-            mean_j + hypot(float(energy_j[-3]) - mean_j, off_j) + wake_energy_j,
+            max(0.0, mean_j - hypot(mean_j - low_j, off_j)) + wake_energy_j,
+            mean_j + hypot(high_j - mean_j, off_j) + wake_energy_j,
             wait_s + mean_s,
-            wait_s + mean_s + hypot(max(0.0, float(runtime_s[-2]) - mean_s), off_s),
-            wait_s + float(runtime_s[-1]) if self._systems[position].curves.monotone else None,
-            self._extrapolated(position, occupancy, input_tokens, output_tokens),
+            wait_s + mean_s + hypot(max(0.0, p95_s - mean_s), off_s),
+            wait_s + first.runtime_s if self._monotone[place.position] else None,
+            self._extrapolated(place),
             wait_s,
             wake_energy_j,
         )
 
-    def _extrapolated(self, position: int, occupancy: int, input_tokens: int, output_tokens: int) -> bool:
+    def _extrapolated(self, place: _Place) -> bool:
         """Whether the point lies outside what was measured, in lengths or, where that matters, in company."""
-        support, shape = self._systems[position].curves.support, (input_tokens, output_tokens)
+        position, occupancy, m, n = place
+        support = self._supports[position]
         if self._batch[position] is None:
-            return not support.holds(*shape)
-        return not (support.holds(*shape, occupancy + 1) and support.holds(*shape, occupancy or 1))
+            return not support.holds(m, n)
+        return not (support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1))
 
-    def _spread(self, position: int, occupancy: int, input_tokens: int, output_tokens: int) -> _Spread:
+    def _spread(self, place: _Place) -> _Spread:
         """Relative standard deviations at the nearest point of a grid of half octaves: they change slowly."""
-        company, shape = _step(occupancy + 1), (_step(input_tokens), _step(output_tokens))
-        key = (position, company if self._batch[position] else 0, *shape)
+        position, occupancy, m, n = place
+        company = _step(occupancy + 1) if self._batch[position] else 0
+        key = (position, company, _step(m), _step(n))
         spread = self._spreads.get(key)
         if spread is None:
             if len(self._spreads) >= _MOST_SPREADS:
@@ -151,15 +194,16 @@ class Pricing:
         (m, n), occupancy = np.array(shape)[:, None], occupancy - 1
         system, batch = self._systems[position], self._batch[position]
         said = system.curves.predict(m, n) if batch is None else batch.marginal(m, n, occupancy=occupancy)
-        energy_j, runtime_s = self.tariff.points(position, int(m[0]), n, occupancy=occupancy)[:, 0]
+        energy_j, runtime_s = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
         energy_sd_j = hypot(float(said.energy_sd_j[0]), system.host_power_w * float(said.runtime_sd_s[0]))
         runtime_sd_s = float(said.runtime_sd_s[0])
         return _Spread(
-            energy_sd_j / float(energy_j) if energy_j > 0 else 0.0,
-            runtime_sd_s / float(runtime_s) if runtime_s > 0 else 0.0,
+            energy_sd_j / energy_j if energy_j > 0 else 0.0,
+            runtime_sd_s / runtime_s if runtime_s > 0 else 0.0,
         )
 
 
+@lru_cache(maxsize=8192)
 def _step(count: int) -> int:
     """The nearest half octave."""
     return round(2 * log2(count))

@@ -1,8 +1,8 @@
 """The energy receipt of one request: joules, how they are known, and what the request would have cost elsewhere.
 
     headers      as the answer begins: final joules if they are known by then, else the estimate
-    in_body      a top-level `energy` object in a JSON body
-    in_event     the same in a stream's last chunk, which clients get who ask for `include_usage`
+    inside       a top-level `energy` object in a JSON body, or in a stream's last chunk, which clients get who ask
+                 for `include_usage`
     comment      the same as an SSE comment before `[DONE]`, which every client skips that does not look for it
 
 A *named* event would break OpenAI's clients (openai-python 3.54, openai-node 6.49). Names on the wire are those of
@@ -11,18 +11,19 @@ the code of why. Figures have six digits, more than any of them deserves, in hea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isfinite
+from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
 from wattshed.domain.schema import RECEIPT
-from wattshed.gateway.splice import is_object, with_last
+from wattshed.gateway.splice import with_last
 from wattshed.units import kwh
 
-Method = Literal["measured", "attributed", "predicted"]
-"""How joules are known: metered for this request alone, its part of what a meter counted, or a predictor's word."""
+Method = Literal["measured", "attributed", "predicted", "assumed"]
+"""How joules are known: metered for this request alone, its part of what a meter counted, a predictor's word, or the
+word of a predictor that was fitted to assumed watts."""
 
 _NUMBERS: Final = tuple(column.name for column in RECEIPT if column.kind == "number")
 _TEMPLATE: Final = "{" + "".join(f'"{name}":%s,' for name in _NUMBERS)
@@ -37,13 +38,13 @@ _REASONS_OF: Final = {
 _PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What one request cost. `None` is what is not known, and `reasons` says why by the field's name on the wire.
 
-    `energy_j` is known when the answer has ended, by `method`; `predicted_energy_j` from the start, over the forecast
-    of the output; `baseline_energy_j` is what the `baseline` system would have taken. `attributed_share` is the
-    request's part of the joules that were metered while it ran. `wasted_energy_j` went to attempts that failed.
+    `energy_j` is known when the answer has ended, by `method`; `predicted_energy_j` from the start, by `predicted_by`,
+    over the forecast of the output; `baseline_energy_j` is what the `baseline` system would have taken.
+    `attributed_share` is the request's part of the joules that were metered while it ran. `wasted_energy_j` went to
+    attempts that failed.
     """
 
     system: str
@@ -51,6 +52,7 @@ class Receipt:
     choice: str
     energy_j: float | None = None
     method: Method | None = None
+    predicted_by: Method = "predicted"
     energy_lower_j: float | None = None
     energy_upper_j: float | None = None
     runtime_s: float | None = None
@@ -64,7 +66,7 @@ class Receipt:
     profile: str | None = None
     lam: float | None = None
     predicted_output_tokens: float | None = None
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = MappingProxyType({})
 
     def __post_init__(self) -> None:
         if (self.energy_j is None) != (self.method is None):
@@ -78,7 +80,7 @@ class Receipt:
         if self.energy_j is not None and self.method is not None:
             energy, method = (b"x-energy-joules", b"%.6g" % self.energy_j), self.method
         elif self.predicted_energy_j is not None:
-            energy, method = (b"x-energy-estimated-joules", b"%.6g" % self.predicted_energy_j), "predicted"
+            energy, method = (b"x-energy-estimated-joules", b"%.6g" % self.predicted_energy_j), self.predicted_by
         else:
             return routed
         return energy, (b"x-energy-method", method.encode("ascii")), *routed
@@ -103,13 +105,9 @@ class Receipt:
         """An SSE comment, which clients skip."""
         return b": energy " + self.as_json() + b"\n\n"
 
-    def in_body(self, body: bytes) -> bytes:
-        """The body with the receipt as its last member; as it is where it is no JSON object."""
-        return with_last(body, "energy", self.as_json()) if is_object(body) else body
-
-    def in_event(self, event: bytes) -> bytes:
-        """An event whose data are a JSON object, with the receipt as the object's last member."""
-        return with_last(event, "energy", self.as_json())
+    def inside(self, text: bytes) -> bytes:
+        """A body that is a JSON object, or an event whose data are one, with the receipt as its last member."""
+        return with_last(text, "energy", self.as_json())
 
     def _reason(self, name: str) -> str:
         for known in (name, *_REASONS_OF.get(name, ())):

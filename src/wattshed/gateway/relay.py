@@ -3,6 +3,7 @@
                              the client
     chunk of text            gets it at once, byte for byte
     chunk with usage only    gets it at the end with the receipt, if it asked for usage; else never
+    last text with usage     gets it at the end with the receipt, if it asked for usage; else at once
     [DONE]                   gets it at the end: the receipt comes before it
     half an event            gets it when it is whole, or never: what is torn must not be seen
     no JSON object           gets an error instead, where first and last byte give it away
@@ -10,6 +11,7 @@
 Most of what comes is whole events of text, and passes without being taken apart.
 """
 
+import re
 from typing import Final
 
 from wattshed.gateway.failures import UpstreamError
@@ -17,7 +19,7 @@ from wattshed.gateway.receipt import Receipt
 from wattshed.gateway.sse import DONE, Event, SseReader
 from wattshed.gateway.usage import Usage, read_chunk
 
-_FINISHED: Final = (b'"finish_reason":"', b'"finish_reason": "')
+_FINISHED: Final = re.compile(rb'"finish_reason": ?"')
 """How an engine says in a chunk that a text is complete; within a text its quotes would be escaped."""
 
 
@@ -28,13 +30,23 @@ class Relay:
     the engine reported an error, which the client has seen too.
     """
 
-    __slots__ = ("_done", "_finished", "_reader", "_usage_event", "_wants_usage", "events", "failed", "usage")
+    __slots__ = (
+        "_done",
+        "_earlier",
+        "_finished",
+        "_reader",
+        "_usage_event",
+        "_wants_usage",
+        "events",
+        "failed",
+        "usage",
+    )
 
     def __init__(self, *, wants_usage: bool) -> None:
         self.events, self.failed = 0, False
         self.usage: Usage | None = None
         self._wants_usage, self._reader = wants_usage, SseReader()
-        self._usage_event, self._done, self._finished = b"", b"", False
+        self._earlier, self._usage_event, self._done, self._finished = b"", b"", b"", False
 
     @property
     def done(self) -> bool:
@@ -62,9 +74,9 @@ class Relay:
     def ending(self, receipt: Receipt | None) -> bytes:
         """What was kept for the end: the chunk with usage and the comment, both with the receipt, and `[DONE]`."""
         if receipt is None:
-            return self._usage_event + self._done
-        usage_event = self._usage_event and receipt.in_event(self._usage_event)
-        return usage_event + receipt.comment() + self._done
+            return self._earlier + self._usage_event + self._done
+        usage_event = self._usage_event and receipt.inside(self._usage_event)
+        return self._earlier + usage_event + receipt.comment() + self._done
 
     def _goes_on(self, event: Event) -> bool:
         if event.data is None:
@@ -80,8 +92,9 @@ class Relay:
         chunk = read_chunk(said)
         self.usage = chunk.usage or self.usage
         self.failed |= chunk.failed
-        if chunk.usage_only:
-            self._usage_event = event.raw if self._wants_usage else b""
+        if self._wants_usage and chunk.usage is not None and (chunk.usage_only or _finishes(said)):
+            self._earlier, self._usage_event = self._earlier + self._usage_event, event.raw
+            return False
         return not chunk.usage_only
 
 
@@ -97,4 +110,4 @@ def _is_plain(received: bytes) -> bool:
 
 
 def _finishes(received: bytes) -> bool:
-    return any(said in received for said in _FINISHED)
+    return _FINISHED.search(received) is not None

@@ -71,10 +71,19 @@ class Reply:
 
     async def send(self, piece: bytes) -> None:
         """Send a piece of the body, and wait while the client reads slowly; `ClientGone` if it has left."""
+        if not self.push(piece):
+            await self._line.cleared()
+
+    def push(self, piece: bytes) -> bool:
+        """The same without waiting: whether there is room for more, else `cleared` says when."""
         self._require(self.started and not self.ended)
         if not piece or self._silent:  # a chunk of no bytes would end the answer
-            return
-        await self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece)
+            return True
+        return self._written(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece)
+
+    async def cleared(self) -> None:
+        """Wait until the client has read enough."""
+        await self._line.cleared()
 
     async def end(self) -> None:
         """Say that this was all."""
@@ -95,11 +104,15 @@ class Reply:
         return front
 
     async def _write(self, chunk: bytes) -> None:
+        if not self._written(chunk):
+            await self._line.cleared()
+
+    def _written(self, chunk: bytes) -> bool:
+        """Write; whether there is room for more."""
         if self._line.gone:
             raise ClientGone("the client has closed its connection")
         self._line.write(chunk)
-        if self._line.crowded:
-            await self._line.cleared()
+        return not self._line.crowded
 
     def _require(self, allowed: bool) -> None:
         if not allowed:

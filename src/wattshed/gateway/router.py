@@ -7,9 +7,9 @@
 
 Nothing here awaits: between `place` and `begin` nobody else decides. Policies are the planner's own objects, asked by
 `choose`; a threshold on n sees the mean of the forecast, rounded to a whole token. `Argmin` minimises the objective of
-the request where it has one. A wish for one thing alone turns it into "least energy within X seconds" or "least time
-within Y joules"; other policies choose in their way among the systems that keep the wishes. Where none does, the one
-that goes least beyond them, by ratio, serves.
+the request where it has one; a wish for one thing alone turns it into "least energy within X seconds" or "least time
+within Y joules". Other policies choose in their way among the systems that keep the wishes: slots' prices are in units
+of one objective, so `Priced` keeps to that. Where none keeps them, the one that goes least beyond, by ratio, serves.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ import numpy as np
 from wattshed.domain.cost import Objective
 from wattshed.domain.query import Query
 from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, NoSystemError, Stage
+from wattshed.gateway.fleet_part import FleetPart, Shared
 from wattshed.gateway.live import Finished, LiveFleet, Look, Outcome, SystemState, Ticket
 from wattshed.gateway.placing import Desk, Placement
 from wattshed.gateway.pricing import Pricing
@@ -30,6 +31,7 @@ from wattshed.gateway.served import ServedSystem
 from wattshed.gateway.tariff import Expected
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.policy import Policy
+from wattshed.policies.priced import Priced
 from wattshed.predictors.length import Forecast
 
 _LIKELY: Final = 0.95
@@ -46,7 +48,7 @@ class Router:
     """Owns the state of the fleet and the order of turns.
 
     `baseline` is what requests are compared with, `shadow` a policy on trial. A system whose predicted wait is above
-    `most_wait_s` is full.
+    `most_wait_s` is full. The systems are the machines of a fleet of their own, or of one `shared` with other routers.
     """
 
     def __init__(
@@ -59,23 +61,30 @@ class Router:
         rng: np.random.Generator,
         shadow: Policy | None = None,
         most_wait_s: float = inf,
+        shared: Shared | None = None,
     ) -> None:
         names = tuple(system.name for system in systems)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"a gateway has systems, each with a name of its own, got {names}")
         pricing, shadowing = Pricing(systems), None if shadow is None else Bound.of(shadow, len(systems))
         self._desk = Desk(tuple(systems), names, pricing, Bound.of(baseline, len(systems)), shadowing)
-        self._policy, self._bound = policy, Bound.of(policy, len(systems))
-        self._own = policy.objective if isinstance(policy, Argmin) else None
+        self._bound, self._own = Bound.of(policy, len(systems)), _objective_of(policy)
+        self._fixed = isinstance(policy, Priced)
         self._argmins: dict[Objective, Bound] = {}
         self._draws = any(
             bound is not None and bound.rotates for bound in (self._bound, self._desk.baseline, shadowing)
         )
         self._rooms = [system.room for system in systems]
         self._least_room = [min(sizes) for sizes in zip(*self._rooms, strict=True)]
-        self._live, self._most_wait_s = LiveFleet(systems), most_wait_s
+        self._most_wait_s = most_wait_s
         self._now_s, self._rng = now_s, rng
-        self._placed = self._begun = 0
+        self._begun = 0
+        here = shared or Shared(LiveFleet(systems, now_s()), range(len(systems)))
+        self._live = FleetPart(*here, self._occupied)
+
+    def adopt(self, policy: Priced) -> None:
+        """Decide by these prices from now on, where prices decided before."""
+        self._bound, self._own = replace(self._bound, name=policy.name, parameters=policy.parameters), policy.objective
 
     def place(self, ask: Ask) -> Placement:
         """Where the request goes, decided on what is known now; `NoSystemError` where nobody can serve it."""
@@ -84,24 +93,23 @@ class Router:
         expected = self._desk.pricing.tariff.expected(ask.input_tokens, ask.forecast, ask.cached_tokens)
         if look.asleep:
             expected = self._woken(expected, look)
-        if ask.wishes:
-            stages.append(self._wished(ask, look, stages[-1].left))
         query = Query(ask.input_tokens, max(1, round(expected.output_tokens)))
         draw = float(self._rng.random()) if self._draws else 0.0
         scene = Scene(query, expected, look, stages, self._begun, draw)
+        if ask.wishes:
+            stages.append(self._wished(ask, scene, stages[-1].left))
         objective = self._objective(ask)
         decision = self._policy_for(objective).decide(self._desk.names, scene, stages[-1].left)
-        self._placed += 1
-        return Placement(self._placed, decision, objective, ask, scene, self._desk)
+        return Placement(self._live.number(), decision, objective, ask, scene, self._desk)
 
     def begin(self, placement: Placement) -> Ticket:
         """Count the request where it goes; ValueError where this placement has begun already."""
         at_s, decision, expected = self._now_s(), placement.decision, placement.scene.expected
         tokens = placement.ask.input_tokens + expected.output_tokens
-        ticket = Ticket(placement.number, decision.position, at_s, decision.runtime_s, tokens)
+        position, machine = decision.position, self._live.machines[decision.position]
+        ticket = Ticket(placement.number, position, machine, at_s, decision.runtime_s, tokens)
         self._live.begin(ticket)
         self._begun += 1
-        self._occupied(ticket.position)
         return ticket
 
     def first_token(self, ticket: Ticket) -> None:
@@ -121,7 +129,6 @@ class Router:
         first_token_at_s = self._live.first_token_at_s(ticket)
         if not self._live.finish(ticket, at_s):
             return None
-        self._occupied(ticket.position)
         return Finished(ticket, outcome, first_token_at_s, at_s, input_tokens, output_tokens)
 
     def slept(self, position: int) -> None:
@@ -172,9 +179,9 @@ class Router:
                 return fitting
         return []
 
-    def _wished(self, ask: Ask, look: Look, positions: list[int]) -> Stage:
+    def _wished(self, ask: Ask, scene: Scene, positions: list[int]) -> Stage:
         """Those that keep the wishes, or else the one that comes nearest."""
-        excess = {position: ask.wishes.excess(self._desk.price(ask, look, position)) for position in positions}
+        excess = {position: ask.wishes.excess(self._desk.price(ask, scene, position)) for position in positions}
         keeping = [position for position in positions if excess[position] <= 1]
         return Stage("beyond_wishes", keeping or [min(positions, key=excess.__getitem__)])
 
@@ -187,8 +194,8 @@ class Router:
 
     def _objective(self, ask: Ask) -> Objective | None:
         """What is minimised for a request, if the policy minimises anything."""
-        if self._own is None:
-            return None
+        if self._own is None or self._fixed:
+            return self._own
         return ask.wishes.objective or ask.objective or self._own
 
     def _policy_for(self, objective: Objective | None) -> Bound:
@@ -215,3 +222,8 @@ class Router:
         return NoSystemError(
             reason, f"no system can serve this request of {ask.input_tokens} input tokens: {problem}", retry_s
         )
+
+
+def _objective_of(policy: Policy) -> Objective | None:
+    """What a policy minimises, if anything."""
+    return policy.objective if isinstance(policy, Argmin | Priced) else None

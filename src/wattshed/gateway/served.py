@@ -35,7 +35,8 @@ class ServedSystem:
     """One system of the gateway.
 
     `slots` requests run at a time and the others queue. `variants` says what each model that it serves is called there,
-    and so in which precision. A sleeping system costs `wake_energy_j` and `wake_s` once. `host_power_w` is power that
+    and so in which precision. A sleeping system costs `wake_energy_j` and `wake_s` once,
+    and one that nobody has asked for `sleeps_after_s` sleeps. `host_power_w` is power that
     the meters did not see; it is charged for the seconds that the node is kept busy, as in a plan.
     """
 
@@ -47,6 +48,7 @@ class ServedSystem:
     variants: Mapping[str, str] = field(default_factory=dict)
     wake_energy_j: float = 0.0
     wake_s: float = 0.0
+    sleeps_after_s: float | None = None
     host_power_w: float = 0.0
 
     def __post_init__(self) -> None:

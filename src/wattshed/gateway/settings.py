@@ -15,11 +15,16 @@ from wattshed.domain.choices import Channel
 from wattshed.domain.cost import Objective
 from wattshed.domain.system import Limits
 from wattshed.gateway.health import HealthSettings
+from wattshed.gateway.slot_prices import Tuning
+from wattshed.gateway.tokenizer import Tokenizer
 from wattshed.gateway.wire import UpstreamTimeouts, WireLimits, is_loopback
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.fixed import RoundRobin
 from wattshed.policies.policy import Policy
 from wattshed.predictors.curve import CurvePredictor
+
+Joules = Literal["metered", "assumed"]
+"""How the joules behind a predictor are known: by a meter, or from watts that somebody assumed."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -70,12 +75,16 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A model as clients call it; `variants` are the precisions and quantisations that count as the same model."""
+    """A model as clients call it; `variants` are the precisions and quantisations that count as the same model.
+
+    `vocabulary` is what the file `tokenizer` holds; without one, tokens are estimated from bytes.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     tokenizer: Path | None = None
+    vocabulary: Tokenizer | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +100,17 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One model on one system: what it is called there, which variant it is, and what it costs."""
+    """One model on one system: what it is called there, which variant it is, and what it costs.
+
+    `carbon_g_per_j` is what the system's grid emits: grams of CO2 equivalent for a joule.
+    """
 
     model: str
     upstream_model: str
     measured: Measured
     variant: str | None = None
+    carbon_g_per_j: float | None = None
+    joules: Joules = "metered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,8 @@ class SystemSettings:
     """One upstream server. `url` is what stands before `/v1/...`; clients cannot change it.
 
     `prefix_cache` says whether the engine keeps prompts that it has read; where it does not, all input is priced.
+    `upstream` are time-outs of its own. A machine that sleeps once nobody has asked it for `sleeps_after_s` takes
+    `wake_energy_j` and `wake_s` to wake.
     """
 
     name: str
@@ -126,7 +142,9 @@ class SystemSettings:
     host_power_w: float = 0.0
     wake_energy_j: float = 0.0
     wake_s: float = 0.0
+    sleeps_after_s: float | None = None
     agent: AgentSettings | None = None
+    upstream: UpstreamTimeouts | None = None
 
     def serving(self, model: str) -> Serving | None:
         """How it serves a model, if it does."""
@@ -201,7 +219,8 @@ class Settings:
     """Everything that one gateway is told. `baseline` is what savings are counted against, `shadow` only watches.
 
     `suffixes` are what clients may append to a model's name, with the lambda that each means; `routes` are the lambdas
-    of `chat`, `completions` and `embeddings`, where they differ from the objective's.
+    of `chat`, `completions` and `embeddings`, where they differ from the objective's. With `tuning` the policy is one
+    of prices, which find themselves.
     """
 
     models: tuple[ModelSettings, ...]
@@ -222,6 +241,7 @@ class Settings:
     ledger: LedgerSettings | None = None
     log: LogSettings = LogSettings()
     otel: OtelSettings | None = None
+    tuning: Tuning | None = None
 
     def names(self) -> dict[str, Named]:
         """Every name that a client may ask for, models, aliases and both with suffixes, and what it means."""

@@ -30,14 +30,16 @@ from wattshed.gateway.settings_document import (
     Document,
     LedgerPart,
     OtelPart,
-    PolicyPart,
     ServingPart,
-    SystemPart,
 )
+from wattshed.gateway.settings_policies import PolicyPart, PricedPart
+from wattshed.gateway.slot_prices import read_prices
+from wattshed.gateway.tokenizer import read_tokenizer
 from wattshed.policies.fixed import Random
 from wattshed.policies.policy import Policy
 from wattshed.predictors.file import load
 from wattshed.predictors.fit import Fitted, resolve
+from wattshed.units import per_joule
 
 BUNDLED: Final = "bundled:demo"
 """What a config calls the predictors that ship with the gateway."""
@@ -99,7 +101,7 @@ class Site:
             if path not in self.opened:
                 self.opened[path] = load(path)
         except (InputError, MissingError) as error:
-            self.flaw(at, str(error), "write one with: wattshed fit PROFILE --out FILE")
+            self.flaw(at, str(error).partition("; give ")[0], "write one with: wattshed fit PROFILE --out FILE")
             return None
         return self.opened[path]
 
@@ -118,7 +120,7 @@ class Site:
 
 def assembled(document: Document, site: Site, overrides: Overrides) -> Settings:
     """The settings; they hold only if `site` has no flaws afterwards."""
-    systems = tuple(_system(part, site, ("systems", place)) for place, part in enumerate(document.systems))
+    systems = tuple(_system(document, place, site) for place in range(len(document.systems)))
     models = tuple(_model(document, place, site) for place in range(len(document.models)))
     objective, names = document.objective.objective(), [system.name for system in systems]
     given = {name: value for name, value in (("host", overrides.host), ("port", overrides.port)) if value is not None}
@@ -141,6 +143,7 @@ def assembled(document: Document, site: Site, overrides: Overrides) -> Settings:
         None if document.ledger is None else _ledger(document.ledger, site),
         document.log,
         None if document.otel is None else _otel(document.otel, site),
+        document.policy.tuning if isinstance(document.policy, PricedPart) else None,
     )
     _check_names(settings, site)
     _check_agents(settings, site)
@@ -150,24 +153,26 @@ def assembled(document: Document, site: Site, overrides: Overrides) -> Settings:
 
 
 def _model(document: Document, place: int, site: Site) -> ModelSettings:
-    part = document.models[place]
-    tokenizer = None if part.tokenizer is None else site.path(part.tokenizer)
-    if tokenizer is not None and not tokenizer.is_file():
-        site.flaw(
-            ("models", place, "tokenizer"), f"{tokenizer}: no such file", "give a tokenizer.json, or leave it out"
-        )
-    return ModelSettings(part.name, tuple(part.aliases), tuple(part.variants), tokenizer)
+    part, vocabulary = document.models[place], None
+    path = None if part.tokenizer is None else site.path(part.tokenizer)
+    if path is not None:
+        try:
+            vocabulary = read_tokenizer(path)
+        except (InputError, MissingError) as error:
+            site.flaw(("models", place, "tokenizer"), str(error), "or leave it out, and tokens are estimated")
+    return ModelSettings(part.name, tuple(part.aliases), tuple(part.variants), path, vocabulary)
 
 
-def _system(part: SystemPart, site: Site, at: Steps) -> SystemSettings:
+def _system(document: Document, place: int, site: Site) -> SystemSettings:
+    part, at, carbon_g_per_j = document.systems[place], ("systems", place), _carbon_g_per_j(document, place)
     unlimited = part.max_input_tokens is part.max_output_tokens is None
     return SystemSettings(
         part.name,
         part.url,
         tuple(
-            one
-            for place, serving in enumerate(part.serves)
-            if (one := _serving(serving, part.name, site, (*at, "serves", place))) is not None
+            replace(one, carbon_g_per_j=carbon_g_per_j)
+            for index, serving in enumerate(part.serves)
+            if (one := _serving(serving, part.name, site, (*at, "serves", index))) is not None
         ),
         part.context_tokens,
         part.slots,
@@ -178,8 +183,18 @@ def _system(part: SystemPart, site: Site, at: Steps) -> SystemSettings:
         part.host_power_w,
         part.wake_energy_j,
         part.wake_s,
+        part.sleeps_after_s,
         None if part.agent is None else _agent(part.agent, site, (*at, "agent")),
+        None if part.upstream is None else part.upstream.over(document.upstream),
     )
+
+
+def _carbon_g_per_j(document: Document, place: int) -> float | None:
+    """What a system's own grid emits, or the one of all."""
+    own, general = document.systems[place].grid_carbon_g_per_kwh, document.grid_carbon_g_per_kwh
+    if own is None:
+        own = general
+    return None if own is None else per_joule(own)
 
 
 def _agent(part: AgentPart, site: Site, at: Steps) -> AgentSettings:
@@ -199,17 +214,23 @@ def _serving(part: ServingPart, system: str, site: Site, at: Steps) -> Serving |
         site.flaw((*at, "predictor"), str(error), "name the pair with measured_system and measured_model")
         return None
     measured = Measured(site.path(part.predictor), *pair, fitted.channel, predictor)
-    return Serving(part.model, part.upstream_model or part.model, measured, part.variant)
+    return Serving(part.model, part.upstream_model or part.model, measured, part.variant, joules=part.joules)
 
 
 def _policy(key: str, part: PolicyPart, names: list[str], objective: Objective, site: Site) -> Policy:
     """The policy at a key; a flaw and any policy where it cannot be."""
+    if isinstance(part, PricedPart) and part.self_tuned and key != "policy":
+        site.flaw((key, "self_tuned"), "only the policy that decides can tune itself", "give it the prices of a plan")
     try:
+        if isinstance(part, PricedPart) and part.prices is not None:
+            return read_prices(site.path(part.prices), names, objective)
         return part.policy(names, objective)
     except KeyError as error:
         site.flaw((key,), f"there is no system {error.args[0]!r}", f"choose from {', '.join(names)}")
     except ValueError as error:
         site.flaw((key,), str(error), "correct the value")
+    except (InputError, MissingError) as error:
+        site.flaw((key, "prices"), str(error), "write one with: wattshed plan --capacity --out FOLDER")
     return Random()
 
 
@@ -291,7 +312,7 @@ def _check_protected(settings: Settings, site: Site) -> None:
             if not read_keys(settings.keys_file).locked:
                 site.flaw(("keys",), "the file holds no key", "make one with: wattshed key NAME")
         except (InputError, MissingError) as error:
-            site.flaw(("keys",), str(error), "make one with: wattshed key NAME")
+            site.flaw(("keys",), str(error).partition("; give ")[0], "make one with: wattshed key NAME")
     elif not settings.listen.loopback and not settings.listen.allow_unprotected:
         problem = f"{settings.listen.host} can be reached from other machines, and no keys are set"
         fix = "set keys, listen on 127.0.0.1, or say allow_unprotected: true"

@@ -26,7 +26,7 @@ _MOST_SHOWN: Final = 60
 _LET_OUT: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What PyYAML lets out for values of no meaning, such as `!!int x`."""
 
-_HIDDEN: Final = frozenset({"sha256", "predictor"})
+_HIDDEN: Final = frozenset({"sha256", "predictor", "vocabulary"})
 
 
 def read_settings(path: Path, environ: Mapping[str, str], overrides: Overrides | None = None) -> Settings:

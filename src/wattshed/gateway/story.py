@@ -4,10 +4,10 @@ Nothing here waits or decides. Joules are three: *predicted* before the answer, 
 *hindsight*, for the tokens that there were; and *attributed* by a meter, which come later and go to the ledger alone.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os import urandom
 from typing import Final, NamedTuple
-from uuid import uuid4
 
 from wattshed.domain.plan import Decision
 from wattshed.gateway.asking import Ask
@@ -16,12 +16,12 @@ from wattshed.gateway.ledger import CandidateCost, Row
 from wattshed.gateway.openai_body import Call
 from wattshed.gateway.placing import Placement
 from wattshed.gateway.pricing import Price
-from wattshed.gateway.receipt import Receipt
+from wattshed.gateway.receipt import Method, Receipt
 from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.settings import Serving
 from wattshed.gateway.usage import Usage
 from wattshed.gateway.wire import Request
-from wattshed.predictors.length import Forecast, LengthKey
+from wattshed.predictors.length import LengthKey
 
 MOST_NAME: Final = 128
 """Characters of a client's own name for its request, beyond which it gets ours, and the ledger no more of it."""
@@ -77,7 +77,7 @@ class Story:
     @classmethod
     def of(cls, request: Request, at_s: float) -> "Story":
         """A request that has just arrived."""
-        return cls(uuid4().hex, at_s, "", request.header("x-request-id"))
+        return cls(urandom(16).hex(), at_s, "", request.header("x-request-id"))
 
     @property
     def name(self) -> str:
@@ -126,10 +126,9 @@ class Story:
         if self.placement is None or self.usage is None:
             return NOT_KNOWN
         if self._hindsight is None:
-            here, there, look = self.placement.position, self.foreseen.baseline, self.placement.scene.look
-            then, desk = _known(self.placement, self.usage), self.placement.desk
-            price = desk.price(then, look, here)
-            self._hindsight = Hindsight(price, price if here == there else desk.price(then, look, there))
+            here, there = self.placement.position, self.foreseen.baseline
+            price = _known(self.placement, self.usage, here)
+            self._hindsight = Hindsight(price, price if here == there else _known(self.placement, self.usage, there))
         return self._hindsight
 
     def receipt(self, *, at_s: float, ended: bool) -> Receipt:
@@ -137,17 +136,22 @@ class Story:
         placement, serving, foreseen = self.placement, self.serving, self.foreseen
         assert placement is not None  # nobody is given a receipt before their request was placed
         assert serving is not None
+        method: Method = "predicted" if serving.joules == "metered" else "assumed"
         known, baseline = self.hindsight if ended else NOT_KNOWN
         reasons = {} if known else {"energy_joules": "no_usage" if ended else "not_ended"}
+        if known is None and serving.carbon_g_per_j is not None:
+            reasons["carbon_g_co2eq"] = reasons["energy_joules"]
         return Receipt(
             system=placement.decision.system,
             model=serving.upstream_model,
             choice=foreseen.reason,
             energy_j=None if known is None else known.energy_j,
-            method=None if known is None else "predicted",
+            method=None if known is None else method,
+            predicted_by=method,
             energy_lower_j=None if known is None else known.energy_lower_j,
             energy_upper_j=None if known is None else known.energy_upper_j,
             runtime_s=at_s - self.arrived_at_s if ended else None,
+            carbon_g=self._carbon_g(known),
             predicted_energy_j=foreseen.price.energy_j,
             baseline_energy_j=None if baseline is None else baseline.energy_j,
             wasted_energy_j=self.wasted_energy_j,
@@ -189,17 +193,15 @@ class Story:
     def _placed(self, row: Row, placement: Placement) -> Row:
         """The row with what the router foresaw, and what it says now."""
         (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
-        expected, names = placement.scene.expected, placement.desk.names
+        names, (energy_j, runtime_s, _) = placement.desk.names, placement.scene.expected
+        costs = list(zip(names, energy_j.tolist(), runtime_s.tolist(), strict=True))
         service_s = None if known is None else known.service_s
         return row._replace(
             system=placement.decision.system,
             policy=placement.decision.policy,
             choice=reason,
             lam=None if placement.objective is None else placement.objective.lam,
-            candidates=tuple(
-                CandidateCost(names[at], float(expected.energy_j[at]), float(expected.runtime_s[at]))
-                for at in placement.ask.serving
-            ),
+            candidates=tuple([CandidateCost(*costs[at]) for at in placement.ask.serving]),
             baseline=names[there],
             shadow=None if shadow is None else shadow.system,
             in_flight=int(placement.scene.look.fleet.in_flight[placement.position]),
@@ -221,20 +223,28 @@ class Story:
             baseline_energy_lower_j=None if baseline is None else baseline.energy_lower_j,
             baseline_energy_upper_j=None if baseline is None else baseline.energy_upper_j,
             shadow_energy_j=None if shadow is None else shadow.energy_j,
+            carbon_g=self._carbon_g(known),
         )
+
+    def _carbon_g(self, known: Price | None) -> float | None:
+        """What those joules emitted, where the settings say what the grid does."""
+        carbon_g_per_j = None if self.serving is None else self.serving.carbon_g_per_j
+        return None if known is None or carbon_g_per_j is None else known.energy_j * carbon_g_per_j
 
     def _energy_reason(self) -> str:
         return "pending" if self.metered else "no_agent"
 
 
-def _known(placement: Placement, usage: Usage) -> Ask:
-    """What would have been asked, had the tokens been known; what was cached is known of the chosen system alone."""
-    cached = placement.ask.cached_tokens
-    if usage.cached_tokens is not None:
-        cached = {**cached, placement.position: min(usage.cached_tokens, usage.input_tokens)}
-    return replace(
-        placement.ask,
-        input_tokens=max(usage.input_tokens, 1),
-        forecast=Forecast.exactly(usage.output_tokens),
-        cached_tokens=cached,
+def _known(placement: Placement, usage: Usage, position: int) -> Price:
+    """The price there, had the tokens been known; what was cached is known of the chosen system alone."""
+    desk, input_tokens = placement.desk, max(usage.input_tokens, 1)
+    cached_tokens = placement.ask.cached_tokens.get(position, 0)
+    if usage.cached_tokens is not None and position == placement.position:
+        cached_tokens = min(usage.cached_tokens, usage.input_tokens)
+    return desk.pricing.price_of(
+        position,
+        input_tokens,
+        max(usage.output_tokens, 1),
+        desk.moment(placement.scene.look, position),
+        cached_tokens=cached_tokens,
     )

@@ -35,6 +35,13 @@ _FIRST_LENGTHS: Final = 4096
 """Prefix lengths that the table starts with; it doubles when a longer request comes, up to the largest context."""
 
 
+class Cost(NamedTuple):
+    """Energy and service time of one request on one system."""
+
+    energy_j: float
+    runtime_s: float
+
+
 class Expected(NamedTuple):
     """Energy and service time on S systems, shape (S,) each by position, and the mean output length behind them."""
 
@@ -54,6 +61,8 @@ class Tariff:
         self._polynomial = {at for at, system in enumerate(systems) if system.curves.kind in {"batch", "regression"}}
         self._asked = [at for at, system in enumerate(systems) if system.curves.kind == "table"]
         self._known: dict[tuple[int, int], Floats] = {}
+        self._mixed: dict[tuple[int, int], Floats] = {}
+        self._scalars: dict[tuple[int, int], tuple[tuple[float, ...], ...]] = {}
         self._reach = 1 + max(system.context_tokens for system in systems)
         self._extend(_FIRST_LENGTHS)
         self._terms, self._mixing = self._prepared()
@@ -64,8 +73,10 @@ class Tariff:
     def occupied(self, position: int, occupancy: int) -> None:
         """Take it from now on that a new request on this system runs among `occupancy` others."""
         if position in self._polynomial:
-            one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
-            mixed = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
+            mixed = self._mixed.get((position, occupancy))
+            if mixed is None:
+                one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
+                mixed = self._mixed[position, occupancy] = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
             self._mixing[position :: len(self._systems), 2 * len(self._prefix) :] = mixed
 
     def expected(self, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]) -> Expected:
@@ -89,6 +100,23 @@ class Tariff:
             costs[position::systems] = self.points(position, input_tokens, forecast.output_tokens).dot(forecast.weights)
         return Expected(costs[:systems], costs[systems:], mean)
 
+    def cost(
+        self, position: int, input_tokens: int, output_tokens: int, *, occupancy: int = 0, cached_tokens: int = 0
+    ) -> Cost:
+        """The same as `points` of one length, in a tenth of the time: plain floats, and no arrays of one or two."""
+        if position in self._columns:
+            return self._looked(position, input_tokens, output_tokens)
+        if position not in self._polynomial:
+            return Cost(*self.points(position, input_tokens, np.array([output_tokens]))[:, 0].tolist())
+        m, n = input_tokens, output_tokens
+        cached = 0 if self._batch[position] is None else _usable(cached_tokens, m)
+        return Cost(
+            *(
+                one + a * m + aa * m * m + b * n + ab * m * n + bb * n * n - (a * cached + aa * cached * cached)
+                for one, a, aa, b, ab, bb in self._plain(position, occupancy)
+            )
+        )
+
     def points(
         self, position: int, input_tokens: int, output_tokens: Integers, *, occupancy: int = 0, cached_tokens: int = 0
     ) -> Floats:
@@ -104,6 +132,18 @@ class Tariff:
         if self._batch[position] is not None:
             costs -= _prefill(coefficients, _usable(cached_tokens, input_tokens))[:, None]
         return costs
+
+    def _looked(self, position: int, input_tokens: int, output_tokens: int) -> Cost:
+        """The cost on one prefix system."""
+        energy_j, runtime_s = self._columns[position]
+        stop, start = input_tokens + output_tokens, min(input_tokens, self._reach - 1)
+        if stop >= len(energy_j):
+            self._reach_to(stop)
+            energy_j, runtime_s = self._columns[position]
+            stop = min(stop, len(energy_j) - 1)
+        return Cost(
+            energy_j[stop] - (energy_j[start] - energy_j[0]), runtime_s[stop] - (runtime_s[start] - runtime_s[0])
+        )
 
     def _of_prefix(self, position: int, input_tokens: int, output_tokens: Integers) -> Floats:
         """Costs on one prefix system at each of N output lengths, shape (2, N)."""
@@ -141,6 +181,11 @@ class Tariff:
             runtimes.append(from_nothing.runtime_s)
         self._upto = np.column_stack([*energies, *runtimes, length, length.astype(np.float64) ** 2])
         self._from = self._upto - self._upto[0]
+        # Views of the same numbers: reading one takes 0.05 us, and no array is made of it.
+        self._columns = {
+            position: (self._upto[:, column].data, self._upto[:, len(self._prefix) + column].data)
+            for position, column in self._column.items()
+        }
 
     def _coefficients(self, position: int, occupancy: int) -> Floats:
         """Of the six moments in energy (row 0) and runtime (row 1), shape (2, 6); worked out once an occupancy."""
@@ -151,6 +196,14 @@ class Tariff:
             known = _bilinear(system) if batch is None else _marginal(batch, occupancy)
             known[0] += system.host_power_w * known[2]
             known = self._known[key] = known[:2]
+        return known
+
+    def _plain(self, position: int, occupancy: int) -> tuple[tuple[float, ...], ...]:
+        """`_coefficients` as floats."""
+        known = self._scalars.get((position, occupancy))
+        if known is None:
+            rows = self._coefficients(position, occupancy).tolist()
+            known = self._scalars[position, occupancy] = tuple(map(tuple, rows))
         return known
 
     def _save(self, costs: Floats, input_tokens: int, cached_tokens: Mapping[int, int]) -> None:

@@ -106,6 +106,7 @@ class Telemetry:
             total("wattshed_wasted_joules_total"),
             self._ledger(),
             tuple(self._recent),
+            self.drift.states,
         )
 
     def _ended(self, row: Row) -> None:
@@ -188,6 +189,11 @@ class Telemetry:
             self._counts.set("wattshed_in_flight", load.in_flight, system)
             self._counts.set("wattshed_queued", load.queued, system)
             self._counts.set("wattshed_available", float(load.available), system)
+            self._counts.set("wattshed_asleep", float(load.asleep), system)
+            if load.slot_price is None:
+                self._counts.drop("wattshed_slot_price", system)
+            else:
+                self._counts.set("wattshed_slot_price", load.slot_price, system)
         alarms = {(one.system, one.model, one.quantity) for one in self.drift.alarms}
         for watched in self.drift.watched:
             self._counts.set("wattshed_drift_alarm", float(watched in alarms), *watched)

@@ -1,22 +1,21 @@
 """What engines say about an answer, whole or piece by piece: the tokens they counted, and that something went wrong.
 
-    usage_of     a whole body, or the data of one event -> Usage, or None where they are not counted
-    read_chunk   the data of one event of a stream      -> Chunk, and most need no parsing
+    said_in      a whole body                      -> Said: whether it is an answer, and its Usage, if it counts them
+    read_chunk   the data of one event of a stream -> Chunk, and most need no parsing
 
 Tokens are what the engine counts, never pieces of a stream. An engine that says nonsense has said nothing.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from wattshed.domain.schema import MOST_TOKENS
+from wattshed.gateway.splice import is_object
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens as the engine counted them; `cached_tokens` are those of the input that its cache answered, if it says."""
 
     input_tokens: int
@@ -24,13 +23,19 @@ class Usage:
     cached_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """What one event of a stream says besides text; `usage_only` where it says nothing else."""
 
     usage: Usage | None = None
     usage_only: bool = False
     failed: bool = False
+
+
+class Said(NamedTuple):
+    """What a whole body says: whether it is a JSON object, as every answer of OpenAI's API is, and its tokens."""
+
+    whole: bool
+    usage: Usage | None
 
 
 PLAIN: Final = Chunk()
@@ -64,17 +69,12 @@ class _Answer(msgspec.Struct):
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
-def usage_of(answer: bytes) -> Usage | None:
-    """The tokens that a whole body, or the data of an event, counts; `None` where it counts none."""
-    return _usage(_read(answer)) if b'"usage"' in answer else None
-
-
-def is_document(answer: bytes) -> bool:
-    """Whether a body is a whole JSON object, as every answer of OpenAI's API is."""
+def said_in(answer: bytes) -> Said:
+    """What a whole body says: it is parsed once, and again only where an engine's counts make no sense."""
     try:
-        return isinstance(msgspec.json.decode(answer, type=dict[str, Raw]), dict)
+        return Said(True, _usage(_ANSWER.decode(answer)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return Said(is_object(answer), None)
 
 
 def read_chunk(event: bytes) -> Chunk:

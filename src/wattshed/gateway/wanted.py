@@ -10,17 +10,22 @@ The first that says something about lambda wins: header, key, suffix of the mode
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from typing import Final
 
+import msgspec
+
 from wattshed.domain.cost import Objective
 from wattshed.domain.schema import MOST_TOKENS
-from wattshed.gateway.asking import Wishes
+from wattshed.gateway.asking import NO_WISHES, Wishes
 from wattshed.gateway.keys import Key
 from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.settings import Named
 from wattshed.gateway.wire import Request
+
+OURS: Final = b"x-wattshed-"
+"""How the headers begin that are for the gateway alone."""
 
 LAMBDA: Final = "x-wattshed-lambda"
 EXCHANGE: Final = "x-wattshed-exchange-watts"
@@ -32,8 +37,7 @@ MOST_WISHED: Final = 1e12
 """More than this in a header is a slip of the pen: J, s and W alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """The objective of one request, its limits, and the length of the answer where the client knows it."""
 
     objective: Objective
@@ -45,7 +49,8 @@ def wanted_of(
     request: Request, key: Key | None, named: Named, *, route: str, own: Objective, routes: Mapping[str, float]
 ) -> Wanted:
     """What a request wants; `Refusal` 400 for a header that makes no sense. `own` is the gateway's objective."""
-    exchange_w, lam = _number(request, EXCHANGE), _number(request, LAMBDA, most=1.0)
+    asks = request.has_prefixed(OURS)  # mostly nothing is, and then five headers need not be looked for
+    exchange_w, lam = (_number(request, EXCHANGE), _number(request, LAMBDA, most=1.0)) if asks else (None, None)
     said = (lam, None if key is None else key.lam, named.lam, routes.get(route))
     chosen = next((one for one in said if one is not None), None)
     objective = own if chosen is None else replace(own, lam=chosen)
@@ -53,7 +58,7 @@ def wanted_of(
         if lam is not None:
             raise _senseless(EXCHANGE, f"and {LAMBDA} say the same thing twice; send one of them")
         objective = Objective.from_exchange(exchange_w)
-    return Wanted(objective, _wishes(request), _tokens(request))
+    return Wanted(objective, _wishes(request), _tokens(request)) if asks else Wanted(objective, NO_WISHES)
 
 
 def _wishes(request: Request) -> Wishes:
