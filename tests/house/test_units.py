@@ -21,6 +21,7 @@ NUMERIC = frozenset({"int", "float", "Floats", "Integers", "Number", "NDArray", 
 EXEMPT = {
     ("domain/plan.py", "energy"): "Saving.energy is a fraction of the baseline's energy",
     ("domain/plan.py", "runtime"): "Saving.runtime is a fraction of the baseline's runtime",
+    ("planner/capacity.py", "gap"): "Proof.gap is a fraction of the optimum's cost",
     ("predictors/bootstrap.py", "energy_and_runtime"): "J and s side by side, so no one unit",
 }
 """(file, name) of numbers that name a quantity and have no unit all the same, with the reason."""
@@ -67,7 +68,9 @@ def test_conversion_factors_live_in_one_file(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [*schema.PROFILE, *schema.WORKLOAD, *schema.PREDICTION, *schema.PUBLISHED], ids=lambda column: column.name
+    "column",
+    [*schema.PROFILE, *schema.WORKLOAD, *schema.PREDICTION, *schema.SIMULATED, *schema.PUBLISHED],
+    ids=lambda column: column.name,
 )
 def test_columns_end_in_their_unit(column: schema.Column) -> None:
     """A column whose unit has a dimension carries it in its name, and no other column pretends to."""

@@ -24,6 +24,7 @@ JsonFlag = Annotated[
 
 EXTRA_OF_MODULE = {
     "scipy": "plan",
+    "numba": "sim",
     "matplotlib": "report",
     "jinja2": "report",
     "psutil": "profile",

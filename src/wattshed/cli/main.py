@@ -22,6 +22,7 @@ from wattshed.cli import (
     report,
     reproduce,
     serve,
+    simulate,
     validate,
 )
 from wattshed.cli.frame import guarded
@@ -53,7 +54,7 @@ def root(
 
 
 MEASURING: Final = (demo, meters, measure, profile, publish, validate, fit, predict)
-PLACING: Final = (plan, report, reproduce, audit, serve, agent, ledger, key)
+PLACING: Final = (plan, simulate, report, reproduce, audit, serve, agent, ledger, key)
 """The verbs, in the order of `--help`."""
 
 for verb in (*MEASURING, *PLACING):

@@ -3,19 +3,25 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, emit, table
+from wattshed.cli.frame import JsonFlag, check_seconds, emit, table
+from wattshed.cli.plan_capacity import capacity_document, capacity_placement, check_flags, show_capacity, show_limit
+from wattshed.cli.simulate_plan import check_arrivals, check_plan
 from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
 
     from wattshed.domain.cost import Objective
     from wattshed.domain.plan import Plan
     from wattshed.domain.query import Workload
+    from wattshed.planner.capacity_plan import RuledOut
+    from wattshed.planner.capacity_study import CapacityStudy
+    from wattshed.planner.evaluate import Evaluator
     from wattshed.planner.planning import Planning
 
 EXAMPLES: Final = (
@@ -46,6 +52,22 @@ def command(
         list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Name a column of the file; repeat.")
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and count them.")] = False,
+    capacity: Annotated[
+        bool, typer.Option("--capacity", help="Ask no system for more slot-seconds than it has: its slots and count.")
+    ] = False,
+    horizon_s: Annotated[
+        float | None, typer.Option("--horizon-s", help="Time to serve the workload in. Default: that of its arrivals.")
+    ] = None,
+    max_runtime_s: Annotated[
+        float | None, typer.Option("--max-runtime-s", help="Send no query where it would run for longer.")
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Check the plan with queues and batches, as wattshed simulate has them.")
+    ] = False,
+    arrivals: Annotated[
+        str | None,
+        typer.Option(help="How queries come in that check: trace (default), poisson:RATE, burst:RATE,CV, ..."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write report.html, plan.json and placement.csv here.")] = None,
     json_: JsonFlag = False,
 ) -> None:
@@ -55,9 +77,12 @@ def command(
     """
     from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
     from wattshed.datasets.workloads import read_workload
-    from wattshed.planner.planning import evaluator_of, fit_fleet, plan
+    from wattshed.planner.planning import evaluator_of, fit_fleet
 
-    objective = _objective(lam, exchange_w)
+    check_seconds(horizon_s=horizon_s, max_runtime_s=max_runtime_s)
+    check_flags(capacity=capacity, horizon_s=horizon_s, max_runtime_s=max_runtime_s)
+    check_arrivals(arrivals, simulate=simulate)
+    objective = objective_of(lam, exchange_w)
     wanted = read_fleet(fleet)
     with ThreadPoolExecutor(1) as reader:  # a long trace is read while the predictors are fitted
         queries = reader.submit(
@@ -71,11 +96,62 @@ def command(
         profile = read_fleet_profile(wanted)
         wanted = resolve(wanted, profile)
         evaluator = evaluator_of(wanted, profile, fit_fleet(wanted, profile), queries.result())
-    planning = plan(evaluator, objective)
-    document = _document(planning) if out or json_ else {}
-    files = _write(out, planning, document) if out else []
+    asked = _Asked(capacity, horizon_s, max_runtime_s)
+    planning, study, ruled_out = _planned(evaluator, objective, asked)
+    capacity_plan = None if study is None else study.found
+    check = check_plan(planning, arrivals, capacity=capacity_plan) if simulate else None
+    document = _document(planning, asked, ruled_out, study) if out or json_ else {}
+    document |= {} if check is None else {"simulation": check.document}
+    files = _write(out, planning, document, study) if out else []
     document["files"] = [str(file) for file in files]
-    emit(document, as_json=json_, show=lambda console: show(console, planning, files))
+
+    def tell(console: "Console") -> None:
+        if study is not None:
+            show_capacity(console, study, files)
+        else:
+            show(console, planning, files)
+            if max_runtime_s is not None:
+                show_limit(console, max_runtime_s, ruled_out)
+        for line in () if check is None else check.lines():
+            console.print(line)
+
+    emit(document, as_json=json_, show=tell)
+
+
+class _Asked(NamedTuple):
+    """What limits the plan."""
+
+    capacity: bool
+    horizon_s: float | None
+    max_runtime_s: float | None
+
+
+class _Planned(NamedTuple):
+    """The plan at infinite capacity, the study under capacity where that was asked, and what was too slow."""
+
+    planning: "Planning"
+    study: "CapacityStudy | None"
+    ruled_out: "tuple[RuledOut, ...]"
+
+
+def _planned(evaluator: "Evaluator", objective: "Objective", asked: _Asked) -> _Planned:
+    from wattshed.planner.planning import plan
+
+    if not asked.capacity and asked.max_runtime_s is None:
+        return _Planned(plan(evaluator, objective), None, ())
+    from wattshed.planner.capacity_plan import horizon_of, within
+
+    ruled_out: tuple[RuledOut, ...] = ()
+    if asked.max_runtime_s is not None:
+        evaluator, ruled_out = within(evaluator, asked.max_runtime_s)
+    if not asked.capacity:
+        return _Planned(plan(evaluator, objective), None, ruled_out)
+    from wattshed.planner.capacity_study import study_capacity
+
+    horizon_s = horizon_of(evaluator.workload) if asked.horizon_s is None else asked.horizon_s
+    planning = plan(evaluator, objective)
+    study = study_capacity(planning, horizon_s=horizon_s, max_runtime_s=asked.max_runtime_s, ruled_out=ruled_out)
+    return _Planned(planning, study, ruled_out)
 
 
 def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
@@ -102,7 +178,8 @@ def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
         console.print(f"wrote {file}")
 
 
-def _objective(lam: float | None, exchange_w: float | None) -> "Objective":
+def objective_of(lam: float | None, exchange_w: float | None) -> "Objective":
+    """The objective that `--lam` or `--exchange-w` asks for; `UsageError` where both do, or it cannot be."""
     from wattshed.domain.cost import Objective
 
     if lam is not None and exchange_w is not None:
@@ -121,7 +198,14 @@ def columns_of(pairs: list[str]) -> dict[str, str] | None:
     return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)} or None
 
 
-def _document(planning: "Planning") -> dict[str, object]:
+def _document(
+    planning: "Planning", asked: _Asked, ruled_out: "tuple[RuledOut, ...]", study: "CapacityStudy | None"
+) -> dict[str, object]:
+    limit = {} if asked.max_runtime_s is None else {"max_runtime_s": asked.max_runtime_s, "ruled_out": ruled_out}
+    return _unlimited(planning) | limit | ({} if study is None else capacity_document(study))
+
+
+def _unlimited(planning: "Planning") -> dict[str, object]:
     import numpy as np
 
     front = planning.front()
@@ -162,18 +246,34 @@ def _finite(value: float) -> float | None:
     return value if value != float("inf") else None
 
 
-def _write(out: Path, planning: "Planning", document: dict[str, object]) -> list[Path]:
-    import polars as pl
-
+def _write(
+    out: Path, planning: "Planning", document: dict[str, object], study: "CapacityStudy | None" = None
+) -> list[Path]:
     from wattshed.cli.frame import encoded
     from wattshed.files import write_whole
+    from wattshed.report.capacity_page import capacity_section
+    from wattshed.report.capacity_words import capacity_advice
     from wattshed.report.page import page, write_page
     from wattshed.report.plan_page import plan_sections
     from wattshed.report.words import plan_advice
 
-    workload = planning.evaluator.workload
-    names = planning.evaluator.fleet.names
-    placement = pl.DataFrame(
+    title = f"{planning.evaluator.workload.name} on {planning.evaluator.fleet.name}"
+    lead, sections, placement = plan_advice(planning), plan_sections(planning), _placement(planning)
+    if study is not None:
+        lead, placement = capacity_advice(study), capacity_placement(study)
+        sections = [capacity_section(study), *(section.under("At infinite capacity: ") for section in sections)]
+    return [
+        write_page(out / "report.html", page(title, lead, sections)),
+        write_whole(out / "plan.json", encoded(document)),
+        write_whole(out / "placement.csv", placement.write_csv().encode()),
+    ]
+
+
+def _placement(planning: "Planning") -> "pl.DataFrame":
+    import polars as pl
+
+    workload, names = planning.evaluator.workload, planning.evaluator.fleet.names
+    return pl.DataFrame(
         {
             "input_tokens": workload.input_tokens,
             "output_tokens": workload.output_tokens,
@@ -181,10 +281,3 @@ def _write(out: Path, planning: "Planning", document: dict[str, object]) -> list
             "system": [names[position] for position in planning.chosen.assignment],
         }
     )
-    title = f"{workload.name} on {planning.evaluator.fleet.name}"
-    report = write_page(out / "report.html", page(title, plan_advice(planning), plan_sections(planning)))
-    return [
-        report,
-        write_whole(out / "plan.json", encoded(document)),
-        write_whole(out / "placement.csv", placement.write_csv().encode()),
-    ]

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from wattshed.domain.arrays import Booleans, Floats, Integers
+from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.cost import CostTable
 from wattshed.domain.plan import Interval, Plan, Saving, Share
 from wattshed.domain.prediction import ZERO_TOTALS, Totals
@@ -78,8 +78,7 @@ class Evaluator:
         costs = cost_table(fleet, workload, limits=limits, predictors=predictors)
         require_served(workload, costs)
         alone = cls(fleet, workload, costs, tuple(predictors), tuple(limits), ())
-        once = np.ones(workload.queries.size, np.int64)
-        bills = tuple(alone._bill(position, once, phases=1) for position in range(len(fleet.pools)))
+        bills = tuple(alone._bill(position, workload.queries, phases=1) for position in range(len(fleet.pools)))
         return replace(alone, baselines=bills)
 
     def baseline(self, system: str) -> Bill:
@@ -89,21 +88,33 @@ class Evaluator:
     def evaluate(self, policy: Policy) -> Plan:
         """The plan of a policy; one that rotates is the mean over as many phases as there are systems."""
         phases = self._phases(policy)
-        times = [(phases == position).sum(axis=0) for position in range(len(self.fleet.pools))]
-        bills = [self._bill(position, row, phases=len(phases)) for position, row in enumerate(times)]
+        times = np.stack([(phases == position).sum(axis=0) for position in range(len(self.fleet.pools))])
+        return self.placed(policy.name, (self.workload.queries * times).T, phases=len(phases))
+
+    def placed(self, policy: str, served: Integers, *, phases: int = 1) -> Plan:
+        """The plan that has each system serve so many queries of each shape, `served` (B, S), over `phases` in all."""
+        bills = self._bills(served, phases)
         bill = sum(bills[1:], bills[0])
         return Plan(
-            policy=policy.name,
+            policy=policy,
             workload=self.workload.name,
             boundary=boundary(self.fleet),
-            assignment=np.where((phases == phases[0]).all(axis=0), phases[0], -1),
-            shares=self._shares(bills, times, phases=len(phases)),
+            assignment=np.where((served.T > 0).sum(axis=0) == 1, served.T.argmax(axis=0), -1),
+            shares=self._shares(bills, served, phases),
             energy_j=bill.energy_interval_j,
             runtime_s=bill.runtime_interval_s,
             mean_runtime_s=bill.runtime_s / self.workload.total_queries,
-            p95_runtime_s=self._p95_runtime_s(phases),
+            p95_runtime_s=self._p95_runtime_s(served),
             savings=self._savings(bill),
         )
+
+    def bill(self, served: Integers, *, phases: int = 1) -> Bill:
+        """What that costs altogether."""
+        bills = self._bills(served, phases)
+        return sum(bills[1:], bills[0])
+
+    def _bills(self, served: Integers, phases: int) -> list[Bill]:
+        return [self._bill(position, served[:, position], phases=phases) for position in range(served.shape[1])]
 
     def _phases(self, policy: Policy) -> Integers:
         """Positions in each of P phases of a rotation, shape (P, B); P is 1 for a policy that does not rotate."""
@@ -113,9 +124,8 @@ class Evaluator:
             [place(policy, m, n, self.costs, serial=phase, draw=(phase + 0.5) / count) for phase in range(count)]
         )
 
-    def _bill(self, position: int, times: Integers, *, phases: int) -> Bill:
-        """The bill of one system that serves each shape in `times` (B,) of so many phases."""
-        served = self.workload.queries * times
+    def _bill(self, position: int, served: Integers, *, phases: int) -> Bill:
+        """The bill of one system that serves so many queries of each shape, `served` (B,), over so many phases."""
         if not served.any():
             return Bill(0.0, 0.0, ZERO_TOTALS)
         totals = self.predictors[position].totals(self.workload.input_tokens, self.workload.output_tokens, served)
@@ -126,13 +136,12 @@ class Evaluator:
             Totals((totals.energy_j + host_energy_j) / phases, totals.runtime_s / phases),
         )
 
-    def _shares(self, bills: Sequence[Bill], times: Sequence[Integers], *, phases: int) -> tuple[Share, ...]:
+    def _shares(self, bills: Sequence[Bill], served: Integers, phases: int) -> tuple[Share, ...]:
         """What each system serves; mean counts over phases are rounded so that they still add up."""
-        served = [int(self.workload.queries @ row) for row in times]
-        queries = np.diff(np.round(np.cumsum([0, *served]) / phases)).astype(np.int64)
-        outside = [self._queries_where(self.costs.extrapolated[:, at], row) / phases for at, row in enumerate(times)]
+        queries = np.diff(np.round(np.cumsum([0, *served.sum(axis=0)]) / phases)).astype(np.int64)
+        outside = (served * self.costs.extrapolated).sum(axis=0) / phases
         return tuple(
-            Share(name, int(count), bill.energy_j, bill.runtime_s, min(int(count), round(extrapolated)))
+            Share(name, int(count), bill.energy_j, bill.runtime_s, min(int(count), round(float(extrapolated))))
             for name, count, bill, extrapolated in zip(self.fleet.names, queries, bills, outside, strict=True)
         )
 
@@ -143,19 +152,14 @@ class Evaluator:
                 name,
                 _less(bill.energy_j, baseline.energy_j, bill.replicates.energy_j, baseline.replicates.energy_j),
                 _less(bill.runtime_s, baseline.runtime_s, bill.replicates.runtime_s, baseline.replicates.runtime_s),
-                self._queries_where(~self.costs.feasible[:, position]),
+                int(self.workload.queries[~self.costs.feasible[:, position]].sum()),
             )
             for position, (name, baseline) in enumerate(zip(self.fleet.names, self.baselines, strict=True))
         )
 
-    def _queries_where(self, marked: Booleans, times: Integers | int = 1) -> int:
-        """Queries in the marked shapes, counted `times` over."""
-        return int((self.workload.queries * times)[marked].sum())
-
-    def _p95_runtime_s(self, phases: Integers) -> float:
-        shapes = np.arange(phases.shape[1])
-        runtime_s = np.concatenate([self.costs.runtime_s[shapes, positions] for positions in phases])
-        return p95(runtime_s, np.tile(self.workload.queries, len(phases)))
+    def _p95_runtime_s(self, served: Integers) -> float:
+        positions, shapes = np.nonzero(served.T)  # system by system, as arrays lie
+        return p95(self.costs.runtime_s[shapes, positions], served[shapes, positions])
 
 
 def best_baseline(plan: Plan) -> Saving:

@@ -5,7 +5,7 @@ threshold of each kind, one system for everything, and the blind policies that a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wattshed.domain.cost import Objective
@@ -50,9 +50,15 @@ def prepare(fleet: Fleet, profile: Profile, workload: Workload) -> Evaluator:
 
 
 def fit_fleet(fleet: Fleet, profile: Profile) -> Fitted:
-    """The predictors that the fleet asks for, of its own systems and no others."""
-    pairs = {(pool.system, fleet.model) for pool in fleet.pools}
-    return fit(profile, kind=fleet.predictor, channel=fleet.channel, only=pairs)
+    """The predictors that the fleet asks for, of its own systems and no others; `kind` is that of most."""
+    kinds = {pool.system: pool.predictor or fleet.predictor for pool in fleet.pools}
+    fits = [
+        fit(profile, kind=kind, channel=fleet.channel, only={(one, fleet.model) for one in kinds if kinds[one] == kind})
+        for kind in sorted(set(kinds.values()), key=lambda kind: kind != fleet.predictor)
+    ]
+    predictors = {pair: predictor for fitted in fits for pair, predictor in fitted.predictors.items()}
+    skipped = {pair: reason for fitted in fits for pair, reason in fitted.skipped.items()}
+    return replace(fits[0], predictors=predictors, skipped=skipped)
 
 
 def evaluator_of(fleet: Fleet, profile: Profile, fitted: Fitted, workload: Workload) -> Evaluator:
