@@ -1,8 +1,8 @@
 """How long the optimum under capacity takes, beside HiGHS's methods on the same instance in the same run.
 
-Run by `make bench`. Times are of the processor, which a busy machine disturbs less, and the best of some runs: read
-the ratios. HiGHS gets the linear program written down as sparse arrays, which is not counted; ours counts from the cost
-table on.
+Run by `make bench`. Times are of the processor, which a busy machine disturbs less: read the ratios. Ours is the
+best of seven runs, HiGHS runs once a method, since it takes seconds. It gets the linear program written down as sparse
+arrays, which is not counted; ours counts from the cost table on.
 """
 
 import time

@@ -71,7 +71,7 @@ class Station:
     def __init__(self, clock: simpy.Environment, slots: int) -> None:
         self.slots, self.resource = slots, simpy.Resource(clock, slots)
         self.ends_at_s: dict[int, float] = {}
-        self.queued_s = 0.0
+        self.queued_s = self.busy_s = self.energy_j = self.since_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
         """The wait that our simulator predicts."""
@@ -82,21 +82,27 @@ class Station:
 
 
 def in_simpy(scenario: Scenario) -> list[float]:
-    """When each query starts, as SimPy has it."""
+    """When each query starts, as SimPy has it; joules and busy seconds are counted as ours are."""
     clock = simpy.Environment()
     stations = [Station(clock, machine.operation.slots) for machine in scenario.machines]
     runtime_s = scenario.costs.runtime_s[scenario.bucket].tolist()
-    started_at_s = [0.0] * len(runtime_s)
+    started_at_s, finished_at_s, energy_j = ([0.0] * len(runtime_s) for _ in range(3))
 
     def serve(query: int, station: Station, service_s: float) -> Generator[simpy.Event, None, None]:
         with station.resource.request() as slot:
             station.queued_s += service_s
             yield slot
             station.queued_s -= service_s
+            if not station.ends_at_s:
+                station.since_s = clock.now
             station.ends_at_s[query] = clock.now + service_s
             started_at_s[query] = clock.now
             yield clock.timeout(service_s)
             del station.ends_at_s[query]
+            if not station.ends_at_s:
+                station.busy_s += clock.now - station.since_s
+            finished_at_s[query], energy_j[query] = clock.now, 2 * service_s
+            station.energy_j += energy_j[query]
 
     def arrive() -> Generator[simpy.Event, None, None]:
         for query, at_s in enumerate(scenario.arrival_s.tolist()):

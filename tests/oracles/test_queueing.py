@@ -14,6 +14,8 @@ from wattshed.domain.arrays import Floats
 from wattshed.domain.operation import Operation
 from wattshed.simulator.run import simulate
 
+pytestmark = pytest.mark.timeout(300)  # the first run after a change compiles the simulator
+
 SEEDS, QUERIES, WARM_UP = 12, 20_000, 2_000
 LOADS = (0.5, 0.8)
 

@@ -11,6 +11,8 @@ from wattshed.policies.argmin import Argmin
 from wattshed.simulator.run import simulate
 from wattshed.simulator.scenario import Machine
 
+pytestmark = pytest.mark.timeout(300)  # the first run after a change compiles the simulator
+
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_one_queue_has_the_waits_of_simpy(k: int) -> None:

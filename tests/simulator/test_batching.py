@@ -14,6 +14,8 @@ from wattshed.predictors.steps import StepCost
 from wattshed.simulator.run import simulate
 from wattshed.simulator.scenario import Run, Scenario
 
+pytestmark = pytest.mark.timeout(300)  # the first run after a change compiles the simulator
+
 TIMES = ("started_at_s", "first_token_at_s", "finished_at_s", "energy_j", "preemptions")
 
 

@@ -19,6 +19,8 @@ from wattshed.policies.policy import Candidate, Policy
 from wattshed.simulator.run import Simulation, simulate
 from wattshed.simulator.scenario import Machine, Run, Scenario
 
+pytestmark = pytest.mark.timeout(300)  # the first run after a change compiles the simulator
+
 SLEEPY = Operation(idle_power_w=10.0, sleep=Sleep(after_s=5.0, power_w=1.0, wake_s=2.0, wake_energy_j=50.0))
 
 

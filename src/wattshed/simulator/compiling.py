@@ -24,7 +24,7 @@ def compiled(function: Function) -> Function:
     """The same function, compiled; its code is kept beside the source, or in the user's cache where that is read-only.
 
     Division is NumPy's (infinity and NaN, no error). Calls among compiled functions are resolved when they compile, so
-    what is kept holds a copy of all that it calls: `world.edition` sees to it that no old copy is used.
+    what is kept holds a copy of all that it calls: `records.clock_record` sees to it that no old copy is used.
     """
     return _kept(function, inline=False, door=True)
 

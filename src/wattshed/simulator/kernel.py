@@ -79,8 +79,9 @@ def assign(world: World, query: int, number: int) -> None:
         return
     hand_over(world, query, number)
     server = world.servers[number]
-    if not world.machines[server.machine].batching:
-        if server.state == BUSY or server.state == IDLE:
+    machine = world.machines[server.machine]
+    if not machine.batching:
+        if server.running < machine.slots and (server.state == BUSY or server.state == IDLE):
             fill(world, number)
     elif server.state == BUSY:
         cut(world, number)

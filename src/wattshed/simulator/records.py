@@ -72,8 +72,14 @@ Of its `prompt` (with what has to be computed again) the tokens before `read` ar
 step; its first token came in step `joined` + 1 of its server, if nobody preempted it.
 """
 
-CLOCK = _records(floats="now_s", integers="coming open again_first again_last")
-"""The time, the next query to arrive, how many queries are open, and the list of those to be placed again."""
+
+def clock_record(edition: str) -> np.dtype[np.void]:
+    """The clock: now, the next to arrive, how many queries are open, and the list of those to be placed again.
+
+    An empty field is named after the edition of the sources. Types are what compiled code is kept by, and every world
+    has a clock: so a change in one file is noticed in all that was compiled with a copy of it, unlike by file times.
+    """
+    return _records(floats="now_s", integers="coming open again_first again_last", flags=f"edition_{edition}")
 
 
 class World(NamedTuple):
@@ -89,5 +95,4 @@ class World(NamedTuple):
     seconds: Floats
     tree: Integers
     keys: Floats
-    edition: Records
     chance: np.random.Generator

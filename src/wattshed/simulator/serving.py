@@ -17,8 +17,7 @@ def fill(world: World, number: int) -> None:
         query = admit(world, number)
         record = world.queries[query]
         record.started_at_s = now_s
-        due_s = now_s + world.costs[record.bucket, server.machine].runtime_s
-        push(world.slots, server.first_slot, server.in_service, due_s, query)
+        push(world.slots, server.first_slot, server.in_service, now_s + record.service_s, query)
         server.in_service += 1
     if server.running == 0:
         rest(world, number)
@@ -48,9 +47,8 @@ def complete(world: World, number: int) -> None:
 def charge_part(world: World, query: int) -> None:
     """Joules of a query that its server lets down: as much of E as it has had of R."""
     record = world.queries[query]
-    runtime_s = world.costs[record.bucket, world.servers[record.server].machine].runtime_s
-    if runtime_s > 0:
-        _charge(world, query, min(1.0, (world.clock[0].now_s - record.started_at_s) / runtime_s))
+    if record.service_s > 0:
+        _charge(world, query, min(1.0, (world.clock[0].now_s - record.started_at_s) / record.service_s))
 
 
 @inlined

@@ -15,6 +15,8 @@ def settle(tree: Integers, keys: Floats, base: int, size: int, player: int, key:
 
     Nodes 1 to 2 size - 1 of the tournament lie from 2 base on: node i has the better of the nodes 2 i and 2 i + 1.
     """
+    if keys[base + player] == key:
+        return
     keys[base + player] = key
     node = (size + player) >> 1
     while node >= 1:

@@ -9,7 +9,6 @@ import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
 from wattshed.simulator.records import (
-    CLOCK,
     COST,
     IDLE,
     MACHINE,
@@ -19,6 +18,7 @@ from wattshed.simulator.records import (
     STEP,
     Records,
     World,
+    clock_record,
 )
 from wattshed.simulator.rows import lay_out
 from wattshed.simulator.scenario import Machine, Scenario
@@ -33,7 +33,7 @@ def build(scenario: Scenario, *, seed: int) -> World:
     machines, steps = _machines(scenario.machines)
     servers = _servers(scenario, machines, chance)
     tree, keys = _tournaments(machines, servers)
-    clock = _array(1, CLOCK)
+    clock = _array(1, clock_record(_edition()))
     clock.open, clock.again_first, clock.again_last = scenario.arrival_s.size, -1, -1
     clock.now_s = scenario.arrival_s[0] if scenario.arrival_s.size else 0.0
     return World(
@@ -47,7 +47,6 @@ def build(scenario: Scenario, *, seed: int) -> World:
         np.zeros((servers.size, 5)),
         tree,
         keys,
-        _array(1, _edition()),
         chance,
     )
 
@@ -165,18 +164,14 @@ def _costs(scenario: Scenario) -> Records:
 
 
 @cache
-def _edition() -> np.dtype[np.void]:
-    """A record type named after the sources of this package.
-
-    It is a part of the type of a world, and types are what compiled code is kept by: so a change in one file is noticed
-    in all that was compiled with a copy of it, which file times alone would miss.
-    """
+def _edition() -> str:
+    """Some digits of the digest of all sources that are compiled."""
     sources = sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         source = path.read_bytes()
         if b"simulator.compiling" in source or path.name == "compiling.py":
             sources.update(source)
-    return np.dtype([(f"edition_{sources.hexdigest()[:16]}", np.bool_)])
+    return sources.hexdigest()[:16]
 
 
 def _array(size: int, record: np.dtype[np.void]) -> Records:
