@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
-import numba  # absent, the command line says to install wattshed[sim]
+import numba
 
 from wattshed.policies.policy import Candidate, Score
 
