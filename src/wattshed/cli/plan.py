@@ -157,7 +157,7 @@ def _planned(evaluator: "Evaluator", objective: "Objective", asked: _Asked) -> _
 def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
     """Print the plan for people."""
     from wattshed.planner.evaluate import best_baseline
-    from wattshed.report.words import in_percent_with_bounds, plan_advice
+    from wattshed.report.words import in_percent_with_bounds, plan_advice, plan_changes
     from wattshed.units import kwh
 
     console.print(plan_advice(planning))
@@ -171,6 +171,10 @@ def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
         intervals = in_percent_with_bounds(saving.energy), in_percent_with_bounds(saving.runtime)
         rows.add_row(saving.baseline, *intervals, f"{saving.infeasible_queries:,}")
     console.print(rows)
+    changes = plan_changes(planning)
+    console.print("What would change its mind:" if changes else "Nothing that is known would change its mind.")
+    for sentence in changes:
+        console.print(f"  {sentence}")
     console.print(f"Boundary: {planning.chosen.boundary}. Infinite capacity: nobody waits.")
     if planning.evaluator.workload.bad_rows:
         console.print(f"{planning.evaluator.workload.bad_rows:,} bad rows were left out.")
@@ -208,6 +212,8 @@ def _document(
 def _unlimited(planning: "Planning") -> dict[str, object]:
     import numpy as np
 
+    from wattshed.planner.changes import little_trade, power_changes
+
     front = planning.front()
     kept = np.unique(np.linspace(0, front.energy_j.size - 1, _FRONT_POINTS).round().astype(int))
     return {
@@ -215,6 +221,7 @@ def _unlimited(planning: "Planning") -> dict[str, object]:
         "workload": _workload_summary(planning.evaluator.workload),
         "objective": asdict(planning.objective) | {"exchange_w": _finite(planning.objective.exchange_w)},
         "boundary": planning.chosen.boundary,
+        "changes": {"trade": little_trade(planning), "powers": power_changes(planning)},
         "plans": {name: _plan_summary(plan) for name, plan in planning.plans.items()},
         "front": [
             {"exchange_w": w, "lam": lam, "energy_j": e, "runtime_s": r}

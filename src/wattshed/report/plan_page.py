@@ -7,7 +7,7 @@ from wattshed.policies.threshold import TwoThresholds
 from wattshed.report.fleet_page import line_section
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.plan_figures import curves_figure, front_figure, placement_figure, surface_figure
-from wattshed.report.words import in_percent_with_bounds, plan_advice
+from wattshed.report.words import in_percent_with_bounds, plan_advice, plan_changes
 from wattshed.units import hours, kwh, percent
 
 BOTH_LENGTHS = "best threshold on m and n"
@@ -20,6 +20,7 @@ def plan_sections(planning: Planning) -> list[Section]:
         Section(
             "What to do", [Prose(plan_advice(planning), quote=True), _shares(planning.chosen), _placement(planning)]
         ),
+        Section("What would change its mind", [Prose(sentence) for sentence in plan_changes(planning)]),
         Section("What it saves", [_savings(planning.chosen), Prose(_boundary(planning)), _policies(planning)]),
         line_section(planning.evaluator, planning.objective),
         Section("Thresholds", _surface(planning)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from wattshed.domain.plan import Interval
+from wattshed.planner.changes import little_trade, power_changes
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
 from wattshed.planner.published import PublishedSaving
@@ -55,6 +56,24 @@ def plan_advice(planning: Planning) -> str:
         f"Energy {kwh(chosen.energy_j.value):.4g} kWh, mean runtime {chosen.mean_runtime_s:.3g} s, "
         f"95 % of queries within {chosen.p95_runtime_s:.3g} s, no waiting."
     )
+
+
+def plan_changes(planning: Planning) -> list[str]:
+    """What would change the plan's mind, a sentence each."""
+    trade, queries = little_trade(planning), planning.chosen.queries
+    said = []
+    if trade is not None:
+        more = percent(trade.more_energy_j / planning.chosen.energy_j.value)
+        before_s, less_s = planning.chosen.mean_runtime_s, trade.less_runtime_s / queries
+        said.append(
+            f"If a second is worth {trade.exchange_w:.3g} W to you: {more:.2g} % more energy brings the mean runtime "
+            f"from {before_s:.3g} to {before_s - less_s:.3g} s (--exchange-w {trade.exchange_w:.3g})."
+        )
+    return said + [
+        f"If {change.system} draws {change.power_w:.3g} W more while it serves than its meters saw: then nothing is "
+        f"saved against {change.baseline} alone."
+        for change in power_changes(planning)
+    ]
 
 
 def bounds(interval: Interval, digits: int = 2) -> str:

@@ -1,0 +1,71 @@
+"""What would change the mind of a plan, by hand and for random fleets."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from tests.planner.cases import PROPERTY, evaluators
+from tests.planner.test_evaluate import evaluator
+from wattshed.domain.cost import Objective
+from wattshed.domain.system import Fleet
+from wattshed.planner.changes import LITTLE, little_trade, power_changes
+from wattshed.planner.evaluate import Evaluator
+from wattshed.planner.planning import Planning, plan
+from wattshed.report.words import plan_changes
+
+FEW = settings(PROPERTY, max_examples=15)
+"""Each example plans a fleet by every rule."""
+
+
+def test_watts_that_nobody_saw_end_a_saving() -> None:
+    """3150 J, and 4230 J on the A100 alone: 1080 J more over the M1's 24 s are 45 W. The M1 alone takes 4460 J."""
+    changes = power_changes(plan(evaluator(), Objective()))
+
+    assert [(one.system, one.baseline) for one in changes] == [("M1", "A100"), ("A100", "M1")]
+    assert [one.power_w for one in changes] == pytest.approx([45, (4460 - 3150) / 29.1])
+
+
+@FEW
+@given(evaluators())
+def test_at_that_power_nothing_is_saved(found: Evaluator) -> None:
+    """With the watts added to the system's host, plan and baseline take the same joules; the assignment stands."""
+    planning = plan(found, Objective())
+
+    for change in power_changes(planning):
+        share = next(one for one in planning.chosen.shares if one.system == change.system)
+        with_it_j = planning.chosen.energy_j.value + change.power_w * share.runtime_s
+
+        assert with_it_j == pytest.approx(found.baseline(change.baseline).energy_j)
+
+
+@FEW
+@given(evaluators())
+def test_a_little_energy_buys_what_the_front_says(found: Evaluator) -> None:
+    """No more than the fraction offered, at a worth of a second for which the front has that very vertex."""
+    planning = plan(found, Objective())
+    trade = little_trade(planning)
+
+    if trade is not None:
+        there = planning.front().at(Objective.from_exchange(trade.exchange_w * (1 + 1e-9)))
+        now = planning.front().at(planning.objective)
+        assert trade.more_energy_j <= LITTLE * now.energy_j * (1 + 1e-12)
+        assert there.energy_j - now.energy_j == pytest.approx(trade.more_energy_j)
+        assert now.runtime_s - there.runtime_s == pytest.approx(trade.less_runtime_s)
+
+
+def test_words_say_what_to_type() -> None:
+    """A trade names the flag that makes it, and a fleet of one system has nothing that could change."""
+    planning = plan(evaluator(), Objective.from_exchange(0.0))
+
+    assert all("watts" in said or " W " in said for said in plan_changes(planning))
+    assert plan_changes(alone()) == []
+
+
+def alone() -> Planning:
+    """A plan for the A100 and nobody else."""
+    both = evaluator()
+    fleet = Fleet("one", "profile", "llm", both.fleet.pools[1:])
+    return plan(
+        Evaluator.of(fleet, both.workload, limits=both.limits[1:], predictors=both.predictors[1:]), replace(Objective())
+    )
