@@ -11,6 +11,7 @@ from wattshed.cli.frame import bundled_profiles, bundled_sources, guarded, stdou
 from wattshed.datasets.profiles import PREFIX
 from wattshed.datasets.profiles import bundled_profiles as shipped_profiles
 from wattshed.datasets.workloads import BUNDLED_WORKLOADS
+from wattshed.errors import UsageError
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
@@ -32,6 +33,25 @@ def test_a_pipe_is_as_wide_as_any_table(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("COLUMNS", "40")
 
     assert stdout().width == 200
+
+
+def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A system may be called anything: brackets are no markup, and letters between colons no picture."""
+    name = "mac [old] :x: [/]"
+    rows = table("Systems of [/]", "system")
+    rows.add_row(name)
+
+    stdout().print(rows)
+    stdout().print(f"All to {name}")
+
+    def refused() -> None:
+        raise UsageError(f"no system {name}")
+
+    code = guarded(refused)
+
+    printed = capsys.readouterr()
+    assert printed.out.count(name) == 2
+    assert (code, printed.err) == (2, f"wattshed: no system {name}\n")
 
 
 def test_completion_offers_what_ships() -> None:

@@ -68,6 +68,13 @@ def test_show_keeps_to_a_period(run: Callable[..., Said], path: str) -> None:
     assert [one["system"] for one in run("show", path, "--until", since, "--json").document["systems"]] == [None]
 
 
+def test_show_says_that_there_was_nothing(run: Callable[..., Said], path: str) -> None:
+    """A period without requests is said in words, and not by a table without rows."""
+    said = run("show", path, "--since", "2100-01-01")
+
+    assert said.out == "no request is in the ledger, or none of this time\n"
+
+
 def test_export_writes_every_column(run: Callable[..., Said], path: str, tmp_path: Path) -> None:
     """The Parquet file has the columns of the schema, with their types, in order of arrival."""
     out = tmp_path / "new" / "rows.parquet"

@@ -46,6 +46,7 @@ def test_it_prints_what_to_do_what_it_saves_and_what_would_change_it(
 
     for part in (
         "Place 100 queries of trace",
+        "by least cost at lambda 1 within capacity: ",
         "95 % interval",
         "evenly busy",
         "Boundary: GPU + CPU as billed",
@@ -54,6 +55,7 @@ def test_it_prints_what_to_do_what_it_saves_and_what_would_change_it(
         "The plan is optimal for lambda from",
         "One more replica of mac",
         "Certificate: no assignment costs less",
+        " J, the optimum costs ",
         "What it costs at least not to",
     ):
         assert part in said
@@ -108,7 +110,7 @@ def test_without_the_flags_nothing_changes(wattshed: Callable[..., Any], fleet: 
     """A plan without --capacity and limits has none of their keys."""
     document = wattshed("plan", "--fleet", fleet, "--workload", trace, "--json").document
 
-    assert set(document) == {"fleet", "workload", "objective", "boundary", "plans", "front", "files"}
+    assert set(document) == {"fleet", "workload", "objective", "boundary", "plans", "front", "changes", "files"}
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,16 @@ def test_a_workload_without_arrivals_needs_a_horizon(wattshed: Callable[..., Any
 
     assert ran.exit_code == 2
     assert "does not say when its queries come" in ran.err
+
+
+def test_queries_that_all_come_at_once_need_a_horizon(
+    wattshed: Callable[..., Any], fleet: Path, tmp_path: Path
+) -> None:
+    """The workload says when its queries come, only not over what time; the message does not deny it."""
+    path = tmp_path / "burst.csv"
+    path.write_text("input_tokens,output_tokens,arrival_s\n32,32,5\n16,8,5\n")
+
+    ran = wattshed("plan", "--fleet", fleet, "--workload", path, "--capacity")
+
+    assert ran.exit_code == 2
+    assert "has them all come at once; give the time" in ran.err

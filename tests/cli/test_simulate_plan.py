@@ -48,9 +48,11 @@ def test_idling_may_eat_the_saving(wattshed: Callable[..., Any], plan: tuple[str
     (tmp_path / "fleet.yaml").write_text(text)
 
     simulation = wattshed(*plan, "--simulate", "--json").document["simulation"]
+    said = wattshed(*plan, "--simulate").out
 
     assert simulation["verdict"] == "no_saving"
     assert simulation["saving"]["value"] < 0 < simulation["planned_saving"]
+    assert f"it takes {-100 * simulation['saving']['value']:.3g} % more energy than all to a100" in said
 
 
 def test_arrivals_without_a_simulation_are_refused(wattshed: Callable[..., Any], plan: tuple[str, ...]) -> None:

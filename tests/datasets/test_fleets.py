@@ -52,6 +52,7 @@ def test_how_replicas_are_run_is_read(tmp_path: Path) -> None:
     """Slots, queue, memory, idle power, sleep and failures reach the pool; what is left out keeps its default."""
     text = (
         SMALL
+        + "    predictor: batch\n"
         + "    slots: 8\n    most_queued: 64\n    idle_power_w: 110\n    kv_tokens: 90000\n    chunk_tokens: 2048\n"
         + "    sleep: {after_s: 60, power_w: 20, wake_s: 15}\n    failures: {mean_up_s: 1000000, mean_down_s: 600}\n"
     )
@@ -135,6 +136,11 @@ DEFECTS = {
         "  - {system: M1-Pro,",
         "  - {system: Swing AMD+A100, predictor: batch}\n  - {system: M1-Pro,",
         "field 'systems[1].predictor': another entry of 'Swing AMD+A100' has another predictor; give both the same one",
+    ),
+    "memory without a batch": (
+        "count: 2",
+        "kv_tokens: 700",
+        "field 'systems[0].kv_tokens': means nothing to a table predictor, which serves each query alone; add",
     ),
     "no slots": ("count: 2", "slots: 0", "field 'systems[0].slots': expected greater than or equal to 1, got 0"),
     "power of sleep": (

@@ -189,8 +189,10 @@ def test_a_slow_engine_is_borne(kind: FaultKind, stream: bool) -> None:
         ("status_429", 429, "rate_limit_exceeded"),
     ],
 )
-def test_where_all_fail_the_client_is_told(kind: FaultKind, status: int, code: str) -> None:
-    """After the last system comes an error of OpenAI's shape: ours, or the engine's own where it gave one."""
+def test_where_all_fail_the_client_is_told(
+    kind: FaultKind, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the last system comes an error of OpenAI's shape; engines' addresses are the operator's, in the log."""
 
     async def play(at: Scene) -> None:
         said = await at.ask()
@@ -200,6 +202,9 @@ def test_where_all_fail_the_client_is_told(kind: FaultKind, status: int, code: s
         assert (row.outcome, row.attempts, row.status) == ("failed", 2, status)
         assert bool(said.header("retry-after")) == (status == 429)
         assert not said.header("x-energy-joules")
+        assert b"127.0.0.1" not in said.body
+        failed = {record.system for record in caplog.records if record.msg == "an attempt failed"}
+        assert failed == {"a100", "mac"}
 
     played(play, faults={name: Fault(kind) for name in ("mac", "a100")})
 

@@ -167,7 +167,11 @@ SPOILT = {
         "listen: {prot: 1}\nmodels:",
         ":1, field 'listen.prot': is an unknown key; did you",
     ),
-    "unknown policy": ("models:", "policy: {kind: magic}\nmodels:", ":1, field 'policy': "),
+    "unknown policy": (
+        "models:",
+        "policy: {kind: price}\nmodels:",
+        ":1, field 'policy.kind': there is no kind 'price'; did you",
+    ),
     "policy without kind": ("models:", "policy: {}\nmodels:", "field 'policy.kind': is missing"),
     "policy with strange key": ("models:", "policy: {kind: all_to, systme: mac}\nmodels:", "did you mean 'system'?"),
     "policy of one system": (

@@ -50,6 +50,14 @@ def test_what_a_system_says_is_checked(own: str, said: str, tmp_path: Path) -> N
     assert said in found
 
 
+def test_waking_is_said_of_systems_that_sleep(tmp_path: Path) -> None:
+    """What waking takes would be ignored without `sleeps_after_s`, and so it is a defect."""
+    [found] = defects(tmp_path, with_own("wake_energy_j: 5"))
+
+    assert found.startswith("gateway.yaml:9, field 'systems[1]': a system that never sleeps need not wake")
+    assert read(tmp_path, with_own("wake_energy_j: 5\n    sleeps_after_s: 60")).systems[1].wake_energy_j == 5.0
+
+
 def test_a_system_is_given_up_in_its_own_time() -> None:
     """A system whose own time-out is short is given up by it, and another one serves."""
 

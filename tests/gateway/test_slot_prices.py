@@ -58,8 +58,9 @@ def test_prices_may_find_themselves(tmp_path: Path) -> None:
     [
         (
             "policy: {kind: priced}",
-            "field 'policy.priced': expected prices, a file of wattshed plan, or self_tuned: true",
+            "gateway.yaml:15, field 'policy': expected prices, a file of wattshed plan, or self_tuned: true",
         ),
+        ("policy: {kind: priced, prices: plan.json, every_s: 1}", "'policy': every_s means nothing without self_tuned"),
         ("policy: {kind: priced, prices: no.json}", "field 'policy.prices': no.json: no such file"),
         ("policy: {kind: priced, prices: old.json}", "field 'policy.prices': old.json: holds no prices of slots"),
         ("policy: {kind: priced, prices: plan.json}", "are in units of the objective (lam, J, s) (0.5, 1.0, 1.0), and"),

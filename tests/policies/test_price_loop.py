@@ -81,6 +81,19 @@ def test_prices_of_any_size_are_found(first_step: float) -> None:
     assert outcome.cost == pytest.approx(1.0, abs=2e-2)
 
 
+def test_prices_stay_finite_where_all_are_full() -> None:
+    """A fleet asked for more than it has for days has prices, and finds its way back once there is room."""
+    loop = PriceLoop(ENERGY, 2, drain_s=30)
+
+    for at_s in range(5000):
+        full = loop.observe(float(at_s), (1.5, 1.2))
+    for at_s in range(5000, 15000):
+        roomy = loop.observe(float(at_s), (0.2, 0.2))
+
+    assert np.isfinite(full.prices).all()
+    assert roomy.prices == pytest.approx((0.0, 0.0), abs=1e-3)
+
+
 def test_idle_systems_stay_free() -> None:
     """A price never falls below 0 and does not wind up while there is room."""
     loop = PriceLoop(ENERGY, 2, drain_s=10.0)

@@ -74,7 +74,7 @@ def test_slow_policies_and_full_systems_are_named() -> None:
     [
         (Figure(None, None, None, "no"), "–"),
         (Figure(12.0, 12.0, 12.0), "12"),
-        (Figure(1234.5, 1230.0, 1239.0), "1.23e+03 ± 4.5"),
+        (Figure(1234.5, 1230.0, 1239.0), "1,234 ± 4.5"),
         (Figure(0.5, 0.49, 0.51), "0.5 ± 0.01"),
     ],
 )

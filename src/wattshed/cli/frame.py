@@ -61,9 +61,8 @@ def bundled_sources(begun: str) -> list[str]:
 
 def stdout() -> "Console":
     """The console for results; colours follow the terminal and NO_COLOR."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    return _console(stderr=False, width=width)
 
 
 def table(title: str, *headers: str, names: int = 1) -> "Table":
@@ -82,9 +81,14 @@ def table(title: str, *headers: str, names: int = 1) -> "Table":
 
 def stderr() -> "Console":
     """The console for progress and messages."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool, width: int | None = None) -> "Console":
+    """A console that prints text as it is: names of people's own may hold brackets, and `:x:` is no picture."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def emit(document: object, *, as_json: bool, show: Callable[["Console"], None]) -> None:
@@ -148,11 +152,7 @@ def _drop_output() -> None:
 
 
 def _refuse(message: str, exit_code: int) -> int:
-    stderr().print(f"[bold red]wattshed:[/] {_escaped(message)}", soft_wrap=True)
+    from rich.text import Text
+
+    stderr().print(Text.assemble(("wattshed:", "bold red"), f" {message}"), soft_wrap=True)
     return exit_code
-
-
-def _escaped(message: str) -> str:
-    from rich.markup import escape
-
-    return escape(message)

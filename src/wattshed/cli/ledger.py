@@ -79,6 +79,9 @@ def _prune(ledger: str, keep_days: float | None, *, as_json: bool) -> None:
 
 
 def _show(console: "Console", sums: "list[SystemSums]") -> None:
+    if not sums:
+        console.print("no request is in the ledger, or none of this time")
+        return
     headers = ("requests", "answered", "input\ntokens", "output\ntokens", "joules", "saved", "wasted")
     shown = table(
         "Requests by system", "system", *headers, "metered\nrequests", "joules by\nmeter", "predicted\nfor them"

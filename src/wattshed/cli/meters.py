@@ -66,16 +66,18 @@ def _certified(meter: "Meter | Absent", seconds: float) -> "Certificate":
 
 
 def _show(meters: Meters, console: "Console") -> None:
+    from rich.text import Text
+
     for certificate in meters.certificates:
         if not certificate.available:
-            console.print(f"[bold]{certificate.meter}[/]: not available ({certificate.reason})", highlight=False)
-            console.print(f"  {certificate.remedy}", markup=False)
+            console.print(Text(certificate.meter, "bold"), f": not available ({certificate.reason})", sep="")
+            console.print(f"  {certificate.remedy}")
             continue
-        console.print(f"[bold]{certificate.meter}[/]: {_costs(certificate)}", highlight=False)
+        console.print(Text(certificate.meter, "bold"), f": {_costs(certificate)}", sep="")
         for channel in certificate.channels:
-            console.print(f"  {channel.channel.name}: {channel.channel.boundary}", markup=False)
+            console.print(f"  {channel.channel.name}: {channel.channel.boundary}")
             for line in _lines(channel):
-                console.print(f"    {line}", markup=False)
+                console.print(f"    {line}")
 
 
 def _costs(certificate: "Certificate") -> str:

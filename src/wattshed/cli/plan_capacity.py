@@ -35,11 +35,12 @@ def show_limit(console: "Console", max_runtime_s: float, ruled_out: "Sequence[Ru
 
 def show_capacity(console: "Console", study: "CapacityStudy", files: "Sequence[Path]") -> None:
     """Print the plan under capacity for people."""
-    from wattshed.report.capacity_page import REGRET_COLUMNS, SYSTEM_COLUMNS, price_words, regret_rows, system_rows
+    from wattshed.report.capacity_page import REGRET_COLUMNS, SYSTEM_COLUMNS, regret_rows, system_rows
     from wattshed.report.capacity_words import (
         capacity_advice,
         mind_words,
         not_knowing_words,
+        price_words,
         proof_words,
     )
     from wattshed.report.words import in_percent_with_bounds

@@ -138,8 +138,10 @@ def _saved(check: PlanCheck) -> str:
     from wattshed.report.simulation_words import shown
     from wattshed.units import percent
 
-    planned = f"{percent(check.planned_saving):.3g} % where nobody waits"
-    return f"it saves {shown(check.saving, scale=percent(1))} % against {check.baseline} ({planned})"
+    planned = f"where nobody waits it saves {percent(check.planned_saving):.3g} %"
+    if check.verdict == "no_saving":
+        return f"it takes {shown(check.saving, scale=-percent(1))} % more energy than {check.baseline}; {planned}"
+    return f"it saves {shown(check.saving, scale=percent(1))} % of the energy against {check.baseline}; {planned}"
 
 
 _VERDICTS = {

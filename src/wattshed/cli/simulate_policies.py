@@ -24,6 +24,9 @@ KINDS: Final = (
     "product-threshold:..., two-thresholds:..., a name that `wattshed plan` prints, priced:plan.json or self-tuned"
 )
 
+_WORDS: Final = {"missing": "is missing", "extra_forbidden": "is an unknown key", "string_too_short": "is empty"}
+"""What pydantic says in other words, by its types of errors."""
+
 _OPTIMUM: Final = {"argmin", "least_cost", "optimum"}
 
 
@@ -120,8 +123,9 @@ def _first(error: "ValueError") -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == "union_tag_invalid":
         return "is no policy"
+    words = _WORDS.get(first["type"]) or first["msg"].replace("Input should be", "should be")
     place = ".".join(str(step) for step in first["loc"][1:])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    return f"{place} {words}" if place else words
 
 
 def _priced(text: str, given: str, evaluator: "Evaluator", objective: "Objective") -> "Policy":

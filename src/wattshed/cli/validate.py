@@ -180,7 +180,8 @@ def _unserving(fleet: "Fleet", profile: "Profile", source: str) -> Iterator["Def
             problem = f"{pool.system} cannot serve {fleet.model} at all ({limits.reason})"
             yield Defect(source, problem, field=f"systems[{position}]", fix="take it out, or choose another model")
         elif (pool.system, fleet.model) in reasons:
-            problem = f"{pool.system} has no {fleet.predictor} predictor: {reasons[pool.system, fleet.model]}"
+            kind, why = pool.predictor or fleet.predictor, reasons[pool.system, fleet.model]
+            problem = f"{pool.system} has no {kind} predictor: {why}"
             fix = "take it out, or choose another predictor or channel"
             yield Defect(source, problem, field=f"systems[{position}]", fix=fix)
 

@@ -120,7 +120,7 @@ def parse_fleet(path: Path) -> tuple[Fleet | None, list[Defect]]:
     except InputError as error:
         return None, [Defect(str(path), error.problem, error.row, error.field, error.fix)]
     pools = tuple(_pool(entry, path) for entry in document.systems)
-    found = [*_namesakes(pools, str(path)), *_two_forms(pools, str(path))]
+    found = [*_namesakes(pools, str(path)), *_two_forms(pools, str(path)), *_ignored(document, str(path))]
     if found:
         return None, found
     profile, name = _placed(document.profile, path), document.name or path.stem
@@ -208,3 +208,15 @@ def _two_forms(pools: Iterable[Pool], path: str) -> Iterator[Defect]:
         if forms.setdefault(pool.system, pool.predictor) != pool.predictor:
             problem = f"another entry of {pool.system!r} has another predictor"
             yield Defect(path, problem, field=f"systems[{position}].predictor", fix="give both the same one")
+
+
+def _ignored(document: _Document, path: str) -> Iterator[Defect]:
+    """Keys that mean nothing for a machine whose queries do not share steps."""
+    for position, entry in enumerate(document.systems):
+        kind = entry.predictor or document.predictor
+        for key in ("kv_tokens", "chunk_tokens"):
+            if kind != "batch" and getattr(entry, key) is not None:
+                problem = f"means nothing to a {kind} predictor, which serves each query alone"
+                yield Defect(
+                    path, problem, field=f"systems[{position}].{key}", fix="add predictor: batch, or take it out"
+                )

@@ -12,6 +12,7 @@ out. Between placing and beginning nobody else decides, since nothing awaits the
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -31,6 +32,8 @@ from wattshed.gateway.refusals import Kind, Refusal, sse_error
 from wattshed.gateway.reply import Reply
 from wattshed.gateway.story import Story
 from wattshed.gateway.wire import Request
+
+_log: Final = logging.getLogger(__name__)
 
 _TOO_MANY: Final = 429
 _SERVER_ERRORS: Final = 500
@@ -220,6 +223,15 @@ class Exchange:
 
     def _failed(self, stand: Stand, placement: Placement, error: UpstreamError) -> None:
         """An engine failed: it is not asked again for this request, and its breaker hears of it."""
+        _log.warning(
+            "an attempt failed",
+            extra={
+                "request": self.story.request,
+                "system": stand.system.name,
+                "reason": error.reason,
+                "error": str(error),
+            },
+        )
         self._tried.add(placement.position)
         self._failure = _refusal_of(error)
         self._core.health.failed(stand.machine, error.reason)
@@ -251,6 +263,7 @@ class Exchange:
 
 
 def _refusal_of(error: UpstreamError) -> Refusal:
+    """What a client hears: no address, which is the operator's and stands in the log."""
     if error.reason == "timed_out":
-        return Refusal(504, "upstream_timed_out", f"an engine was silent for too long: {error}")
-    return Refusal(502, "upstream_failed", f"an engine failed ({error.reason}): {error}")
+        return Refusal(504, "upstream_timed_out", "the engine took too long to answer")
+    return Refusal(502, "upstream_failed", f"the engine failed: {error.reason}")

@@ -90,6 +90,12 @@ class SystemPart(Secretive):
     upstream: TimeoutsPart | None = None
     grid_carbon_g_per_kwh: Amount | None = None
 
+    @validator(mode="after")
+    def _one_that_sleeps(self) -> Self:
+        if self.sleeps_after_s is None and (self.wake_s or self.wake_energy_j):
+            raise ValueError("a system that never sleeps need not wake: expected sleeps_after_s with its wake_s")
+        return self
+
 
 class ObjectivePart(Part):
     """Lambda, or the watts that one would spend to save a second."""

@@ -113,10 +113,20 @@ def _flaw(detail: ErrorDetails) -> Flaw:
         return Flaw(steps, "is an unknown key", _advice(str(steps[-1]), sorted(_keys_beside(steps))))
     if kind == "union_tag_not_found":
         return Flaw((*steps, "kind"), "is missing", "add it, such as kind: argmin")
+    if kind == "union_tag_invalid":
+        tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return Flaw((*steps, "kind"), f"there is no kind {_quoted(tag)}", _advice(str(tag), tags))
+    if kind == "value_error" and _chosen(detail["input"]) == steps[-1:]:
+        steps = steps[:-1]  # pydantic's name for the kind that was chosen, and no key of the file
     expected = detail["msg"].replace("Input should be", "expected").replace("Value error, ", "")
     expected = re.sub(r" or instance of \w+", "", expected)
     given = f", got {_quoted(detail['input'])}" if isinstance(detail["input"], int | float | bool) else ""
     return Flaw(steps, expected + given, "correct the value")
+
+
+def _chosen(section: object) -> Steps:
+    """The kind that a section says it is, as a step; none where it does not."""
+    return (str(section["kind"]),) if isinstance(section, dict) and "kind" in section else ()
 
 
 def _keys_beside(steps: Steps) -> Iterator[str]:

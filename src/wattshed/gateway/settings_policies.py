@@ -115,6 +115,9 @@ class PricedPart(Part):
     def _some_prices(self) -> Self:
         if self.prices is None and not self.self_tuned:
             raise ValueError("expected prices, a file of wattshed plan, or self_tuned: true")
+        idle = sorted(self.model_fields_set & {"target_utilisation", "every_s"})
+        if idle and not self.self_tuned:
+            raise ValueError(f"{idle[0]} means nothing without self_tuned: true: expected both or neither")
         return self
 
     @property

@@ -74,7 +74,8 @@ def read_prices(path: Path, names: Sequence[str], objective: Objective) -> Price
     try:
         plan = msgspec.json.decode(content, type=_Plan)
     except msgspec.DecodeError as error:
-        raise InputError(f"holds no prices of slots ({error})", path=path) from error
+        fix = "give the plan.json of wattshed plan --capacity"
+        raise InputError(f"holds no prices of slots ({error})", path=path, fix=fix) from error
     missing = [name for name in names if name not in plan.prices]
     if missing:
         known = ", ".join(plan.prices)

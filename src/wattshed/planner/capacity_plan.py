@@ -98,9 +98,10 @@ def horizon_of(workload: Workload) -> float:
     """Seconds from the first arrival to the last; `UsageError` where the workload has none to tell."""
     spanned_s = 0.0 if workload.arrivals is None else float(np.ptp(workload.arrivals.arrival_s))
     if spanned_s <= 0:
+        problem = "does not say when its queries come" if workload.arrivals is None else "has them all come at once"
         raise UsageError(
-            f"workload {workload.name!r} does not say when its queries come; give the time in which they are to be "
-            f"served, like --horizon-s 86400"
+            f"workload {workload.name!r} {problem}; give the time in which they are to be served, like "
+            f"--horizon-s 86400"
         )
     return spanned_s
 

@@ -25,6 +25,9 @@ _PATIENCE: Final = 3
 _LARGEST_STEP, _LEAST_STEP = 0.5, 0.005
 """Gain as a fraction of the price: a price at most halves in a step, and never stops following a change."""
 
+_DEAREST: Final = 1e6
+"""Largest price over the first guess, which may be off a thousandfold: where all are full, all would rise for ever."""
+
 
 @dataclass(slots=True)
 class _Price:
@@ -33,6 +36,7 @@ class _Price:
     first_step: float
     integral: float
     gain: float
+    dearest: float
     backlog_s: float = 0.0
     last_error: float = 0.0
     alike: int = 0
@@ -45,7 +49,7 @@ class _Price:
         if self.integral > 0 or error > 0:  # a system with room at price 0 has nothing to find
             self._tune(error)
         self.last_error = error
-        self.integral = max(0.0, self.integral + self.gain * error)
+        self.integral = min(max(0.0, self.integral + self.gain * error), self.dearest)
         return max(0.0, self.integral + self.gain * error)
 
     def _tune(self, error: float) -> None:
@@ -87,7 +91,10 @@ class PriceLoop:
         if len(first.prices) != systems:
             raise ValueError(f"{systems} systems start with as many prices, got {len(first.prices)}")
         self._policy = first
-        self._prices = [_Price(first_step, price, max(first_step, 0.1 * price)) for price in first.prices]
+        self._prices = [
+            _Price(first_step, price, max(first_step, 0.1 * price), _DEAREST * max(first_step, price))
+            for price in first.prices
+        ]
 
     @property
     def policy(self) -> Priced:

@@ -6,6 +6,7 @@ from wattshed.report.capacity_words import (
     limit_words,
     mind_words,
     not_knowing_words,
+    price_words,
     proof_words,
     regret_cells,
 )
@@ -73,13 +74,6 @@ def system_rows(study: CapacityStudy) -> list[tuple[str, ...]]:
 def regret_rows(study: CapacityStudy) -> list[tuple[str, ...]]:
     """A row a rule, under `REGRET_COLUMNS`."""
     return [(one.family, *regret_cells(one)) for one in study.regrets]
-
-
-def price_words(study: CapacityStudy) -> str:
-    """The unit of the prices."""
-    objective = study.found.planning.objective
-    plain = objective.lam == objective.energy_ref_j == 1
-    return "A slot-second is worth so many " + ("joules (watts)." if plain else "units of U.")
 
 
 def _savings(study: CapacityStudy) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -1,6 +1,7 @@
 """Sentences of a plan under capacity, generated from its numbers: what to do, what it saves, what would change it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from wattshed.planner.capacity_changes import ReplicaChange
 from wattshed.planner.capacity_lengths import NotKnowing
@@ -9,6 +10,9 @@ from wattshed.planner.capacity_regret import Regret
 from wattshed.planner.capacity_study import CapacityStudy
 from wattshed.report.words import bounds, in_percent, in_percent_with_bounds
 from wattshed.units import hours, kwh, percent
+
+_ROUNDING: Final = 1e-12
+"""A share of a cost below which nothing but the rounding of sums is left."""
 
 
 def capacity_advice(study: CapacityStudy) -> str:
@@ -23,8 +27,9 @@ def capacity_advice(study: CapacityStudy) -> str:
         else f"No saving against a fleet kept {EVENLY_BUSY} is certain ({in_percent_with_bounds(saving.energy)})"
     )
     return (
-        f"Place {plan.queries:,} queries of {plan.workload} over {hours(found.horizon_s):.4g} h by {plan.policy}: "
-        f"{shares}. {verdict}{_overloaded(found)}. Energy {kwh(plan.energy_j.value):.4g} kWh, "
+        f"Place {plan.queries:,} queries of {plan.workload} over {hours(found.horizon_s):.4g} h by "
+        f"{found.planning.chosen.policy} within capacity: {shares}. {verdict}{_overloaded(found)}. "
+        f"Energy {kwh(plan.energy_j.value):.4g} kWh, "
         f"{kwh(found.capacity_energy_j):+.3g} kWh against unlimited capacity."
     )
 
@@ -36,12 +41,24 @@ def _overloaded(found: CapacityPlanning) -> str:
 
 def proof_words(study: CapacityStudy) -> str:
     """The certificate in a sentence, and what whole queries cost."""
-    proof, whole = study.found.assignment.certificate, study.found.whole
+    proof, dearer, unit = study.found.assignment.certificate, study.found.whole.dearer, _unit(study, "J", "units of U")
+    rounding = f"{percent(dearer):.1e} % more" if dearer > _ROUNDING else "no more"
     return (
-        f"Certificate: no assignment costs less than {proof.dual:.10g}, the optimum costs {proof.primal:.10g} "
-        f"(gap {max(0.0, proof.gap):.0e}); whole queries instead of fractions cost {percent(whole.dearer):.1e} % more. "
+        f"Certificate: no assignment costs less than {proof.dual:,.9g} {unit}, the optimum costs {proof.primal:,.9g} "
+        f"{unit} (relative gap {max(0.0, proof.gap):.0e}); whole queries instead of fractions cost {rounding}. "
         f"Runtimes are service times of one query at a time in its slot: waiting is not counted."
     )
+
+
+def price_words(study: CapacityStudy) -> str:
+    """The unit of the prices."""
+    return f"A slot-second is worth so many {_unit(study, 'joules (watts)', 'units of U')}."
+
+
+def _unit(study: CapacityStudy, joules: str, otherwise: str) -> str:
+    """What costs are in: joules, where Equation 1 counts nothing else."""
+    objective = study.found.planning.objective
+    return joules if objective.lam == objective.energy_ref_j == 1 else otherwise
 
 
 def limit_words(max_runtime_s: float, ruled_out: Sequence[RuledOut]) -> str:

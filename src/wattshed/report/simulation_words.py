@@ -18,8 +18,13 @@ def shown(figure: Figure | None, *, digits: int = 3, scale: float = 1.0) -> str:
     """A figure with half the width of its interval, times `scale`; a dash where it is not known."""
     if figure is None or figure.value is None or figure.lower is None or figure.upper is None:
         return "–"
-    value, half = scale * figure.value, scale * (figure.upper - figure.lower) / 2
-    return f"{value:,.{digits}g}" + (f" ± {half:.2g}" if half > 1e-9 * abs(value) else "")
+    value, half = scale * figure.value, abs(scale) * (figure.upper - figure.lower) / 2
+    return _plain(value, digits) + (f" ± {_plain(half, 2)}" if half > 1e-9 * abs(value) else "")
+
+
+def _plain(value: float, digits: int) -> str:
+    """So many digits, and all those before the point: 1,110 and not 1.11e+03."""
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:,.{digits}g}"
 
 
 def shown_in_kwh(figure: Figure | None) -> str:
