@@ -89,7 +89,7 @@ def test_defects_as_json(spoilt: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run("--config", EXAMPLE, "--validate", "--json") == 0
     sound: dict[str, Any] = json.loads(capsys.readouterr().out)
 
-    assert (wrong["valid"], [one["field"] for one in wrong["defects"]]) == (False, ["listen.prot", "policy"])
+    assert (wrong["valid"], [one["field"] for one in wrong["defects"]]) == (False, ["listen.prot", "policy.kind"])
     assert (sound["valid"], sound["defects"], sound["systems"]) == (True, [], ["mac", "a100"])
 
 

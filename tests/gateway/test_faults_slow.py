@@ -294,5 +294,5 @@ def test_memory_stays_flat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with capsys.disabled():
         ends = f"{sizes[0][1] / MB:.1f}, {settled[0] / MB:.1f}, {settled[-1] / MB:.1f}"
         sys.stderr.write(f"\n{sizes[-1][0]} requests; resident MB at start, a quarter and the end: {ends}\n")
-    # It was 0.6 MB where the disk kept up; the ledger's queue grows where it does not. A leak of 250 bytes a request is seen.
+    # It was 0.6 MB where the disk kept up; where it does not, the ledger's queue grows. 250 bytes a request are seen.
     assert max(settled[-5:]) - settled[0] < MOST_GROWTH_BYTES
