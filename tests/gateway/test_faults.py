@@ -370,19 +370,25 @@ def test_a_stopping_gateway_refuses_and_lets_streams_end() -> None:
     played(play, speed_up=30)
 
 
-def test_a_reload_keeps_streams() -> None:
-    """A stream that has begun ends on the connections and slots that it began with, however long it takes."""
+@pytest.mark.parametrize("changed", [False, True], ids=["machines stay", "slots change"])
+def test_a_reload_keeps_streams(changed: bool) -> None:
+    """A stream ends on the connections that it began with, and holds its slot for as long as machines have the same."""
 
     async def play(at: Scene) -> None:
         old = at.gateway.core
         streaming = asyncio.create_task(at.ask(stream=True, max_tokens=40))
         await until(lambda: old.slots.taken != (0, 0))
-        at.gateway._reread = lambda: replace(old.settings, suffixes={})
+        systems = tuple(replace(one, slots=one.slots + changed) for one in old.settings.systems)
+        at.gateway._reread = lambda: replace(old.settings, suffixes={}, systems=systems)
         at.gateway.reload()
+        new, held = at.gateway.core, old.slots.taken
 
+        assert (old.idle, new.idle) == (False, True)
+        assert (new.slots.taken, new.live is old.live) == ((0, 0) if changed else held, not changed)
         assert (await at.ask(model="demo:eco")).status == 404
         assert (await streaming).events[-1] == "[DONE]"
         assert old.idle
+        assert new.slots.taken == (0, 0)
 
     played(play, speed_up=4, limits=LimitSettings(drain_s=0.0))
 

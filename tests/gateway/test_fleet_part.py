@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.gateway.scene import Scene, scene
 from tests.gateway.serving import ask, batch, fleet, served
 from wattshed.domain.cost import Objective
-from wattshed.gateway.fleet_part import Shared
+from wattshed.gateway.fleet_part import FleetPart, Shared
 from wattshed.gateway.live import LiveFleet, Ticket
 from wattshed.gateway.router import Router
 from wattshed.gateway.served import ServedSystem
@@ -156,3 +156,15 @@ def test_a_machine_that_sleeps_is_shown_priced_and_not_probed() -> None:
             await play(at)
 
     asyncio.run(played())
+
+
+def test_a_part_that_has_left_hears_nothing() -> None:
+    """A fleet outlives its parts, and holds none that has left."""
+    live, heard = LiveFleet([served("a", batch()), served("b", batch())]), list[int]()
+    part = FleetPart(live, (0, 1), heard.append)
+
+    live.woke(0, 1.0)
+    part.leave()
+    live.woke(1, 2.0)
+
+    assert heard == [0]

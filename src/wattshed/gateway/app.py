@@ -117,7 +117,7 @@ class Gateway:
         if self._reread is None:
             raise Refusal(404, "not_found", "this gateway has no file that could be read again")
         settings = self._reread()
-        new, old = self._made(settings), self.core
+        new, old = self._made(settings, self.core), self.core
         self.core, self.telemetry.names = new, _names(new)
         watches, self._watches = self._watches, []
         self.watch()
@@ -233,8 +233,8 @@ class Gateway:
         if key is None or not hmac.compare_digest(said, key.reveal().encode()):
             raise Refusal(403, "forbidden", "this needs the admin key that the settings name")
 
-    def _made(self, settings: Settings) -> Core:
-        return Core(settings, _keys(settings), self._minds, now_s=self._now_s, rng=self._rng)
+    def _made(self, settings: Settings, before: Core | None = None) -> Core:
+        return Core(settings, _keys(settings), self._minds, now_s=self._now_s, rng=self._rng, before=before)
 
     def _loads(self) -> list[SystemLoad]:
         core = self.core

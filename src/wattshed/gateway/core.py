@@ -1,9 +1,10 @@
 """What one reading of the settings makes: routers, slots, breakers, connections and keys.
 
 A reload makes a new one beside the old: requests that have begun end on the old one. What was learned of clients
-(`Minds`) is handed on. A machine's position is its index in `settings.systems`; each model has a router of its own over
-the machines that serve it, so its systems count anew. Slots belong to machines and are shared by models, and so is what
-every machine is doing now (`LiveFleet`): the predicted wait knows the requests of all of them.
+(`Minds`) is handed on, and so is what the machines are doing (`Machines`) where they stay as they are. A machine's
+position is its index in `settings.systems`; each model has a router of its own over the machines that serve it, so its
+systems count anew. Slots belong to machines and are shared by models, and so is what every machine is doing now
+(`LiveFleet`): the predicted wait knows the requests of all of them.
 """
 
 import asyncio
@@ -81,8 +82,30 @@ class Minds:
     tokens: TokenEstimate = field(default_factory=TokenEstimate)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Machines:
+    """What the machines are doing, whoever asked them: their slots, who runs and who sleeps, and how well they are."""
+
+    slots: Slots
+    live: LiveFleet
+    health: Health
+
+    @classmethod
+    def of(cls, settings: Settings, now_s: Callable[[], float]) -> "Machines":
+        """Machines that nobody has asked yet."""
+        systems = settings.systems
+        return cls(
+            Slots([system.slots for system in systems], most_waiting=settings.limits.most_queued),
+            LiveFleet(systems, now_s()),
+            Health(len(systems), settings.health, now_s=now_s),
+        )
+
+
 class Core:
-    """One generation of the gateway."""
+    """One generation of the gateway; `before` is the one that it takes over from.
+
+    Where a reload leaves the machines as they are, requests of both generations share their slots.
+    """
 
     def __init__(
         self,
@@ -92,27 +115,33 @@ class Core:
         *,
         now_s: Callable[[], float],
         rng: np.random.Generator,
+        before: "Core | None" = None,
     ) -> None:
         systems, limits = settings.systems, settings.limits
         self.settings, self.keys, self.minds, self.now_s = settings, keys, minds, now_s
         self.names = settings.names()
         self._tokenizers = {one.name: one.vocabulary for one in settings.models if one.vocabulary is not None}
         self.prefixes = PrefixIndex(limits.most_prefix_blocks)
-        self.health = Health(len(systems), settings.health, now_s=now_s)
-        self.slots = Slots([system.slots for system in systems], most_waiting=limits.most_queued)
+        kept = None if before is None else before.machines_for(settings)
+        self._machines: Machines = kept or Machines.of(settings, now_s)
+        self.slots, self.live, self.health = self._machines.slots, self._machines.live, self._machines.health
+        self.exchanges = 0
         self.allowances = Allowances(now_s=now_s)
         self.upstreams = tuple(Upstream(one.url, one.upstream or settings.upstream, now_s=now_s) for one in systems)
         self._agents: list[Upstream] = []
         self._latest: dict[str, Attempt] = {}
         self.nodes = tuple(None if system.agent is None else NodeEnergy(_terms(system), now_s()) for system in systems)
-        self.live = LiveFleet(systems, now_s())
         self.policy, self._tuned = self._tuning()
         self.desks = {model.name: self._desk(model.name, rng) for model in settings.models}
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has a slot, or waits for one."""
-        return not any(self.slots.taken) and not any(self.slots.waiting)
+        """Whether no request is on this generation."""
+        return self.exchanges == 0
+
+    def machines_for(self, settings: Settings) -> Machines | None:
+        """What the machines are doing, if these settings have the same ones."""
+        return self._machines if _of_machines(self.settings) == _of_machines(settings) else None
 
     def taking(self, stands: Sequence[Stand], tried: Set[int]) -> tuple[bool, ...]:
         """Which stands may be given a request that was at those `tried`: they are well, and their queues have room.
@@ -206,7 +235,9 @@ class Core:
             desk.router.adopt(priced_among(policy, [stand.machine for stand in desk.stands]))
 
     def close(self) -> None:
-        """Close all connections to engines and agents."""
+        """Close all connections to engines and agents, and let go of the machines."""
+        for desk in self.desks.values():
+            desk.router.leave()
         for upstream in (*self.upstreams, *self._agents):
             upstream.close()
 
@@ -246,6 +277,14 @@ class Core:
             shared=Shared(self.live, tuple(moved)),
         )
         return ModelDesk(stands, router)
+
+
+def _of_machines(settings: Settings) -> tuple[object, ...]:
+    """All that slots, sleep and health hang on: where it is the same, so are the machines."""
+    machines = tuple(
+        (one.name, one.url, one.slots, one.sleeps_after_s, one.wake_s, one.wake_energy_j) for one in settings.systems
+    )
+    return machines, settings.limits.most_queued, settings.health
 
 
 async def _listed(upstream: Upstream, system: SystemSettings) -> None:

@@ -63,11 +63,12 @@ class Exchange:
 
     async def run(self, route: Route) -> None:
         """Answer the request; whatever the end, one row is told."""
-        story = self.story
+        story, core = self.story, self._core
         story.route = route
         traceparent = self._request.header("traceparent")
         if traceparent is not None:
             self._tell(Called(story.request, traceparent))
+        core.exchanges += 1
         try:
             desk = foresee(self._core, self._request, route, story)
             self._spend()
@@ -78,8 +79,9 @@ class Exchange:
             story.outcome = "client_gone"
             raise
         finally:
+            core.exchanges -= 1
             self._learn()
-            self._tell(story.row(self._core.now_s()))
+            self._tell(story.row(core.now_s()))
 
     def dry_run(self, route: Route) -> Placement:
         """Where the request would go now; nothing is sent, and nothing counted but what the key may ask for."""

@@ -33,8 +33,14 @@ class FleetPart:
         self._all = self.machines == tuple(range(fleet.machines))
         self._whole: Look | None = None
         self._mine: Look | None = None
-        for position, machine in enumerate(self.machines):
-            fleet.listen(machine, partial(occupied, position))
+        self._told = [partial(occupied, position) for position in range(len(self.machines))]
+        for machine, told in zip(self.machines, self._told, strict=True):
+            fleet.listen(machine, told)
+
+    def leave(self) -> None:
+        """Hear no more of the fleet, which may outlive this part."""
+        for machine, told in zip(self.machines, self._told, strict=True):
+            self._fleet.deaf(machine, told)
 
     def look(self, at_s: float) -> Look:
         """What everyone does, machines elsewhere left out."""

@@ -84,8 +84,12 @@ class LiveFleet:
         return len(self._live)
 
     def listen(self, position: int, told: Callable[[], None]) -> None:
-        """Have it told whenever something has changed on a system."""
+        """Have it told whenever something has changed on a system, until it is `deaf`."""
         self._told[position].append(told)
+
+    def deaf(self, position: int, told: Callable[[], None]) -> None:
+        """Tell it no more."""
+        self._told[position].remove(told)
 
     def asleep(self, at_s: float) -> frozenset[int]:
         """Those that sleep now."""

@@ -86,6 +86,10 @@ class Router:
         """Decide by these prices from now on, where prices decided before."""
         self._bound, self._own = replace(self._bound, name=policy.name, parameters=policy.parameters), policy.objective
 
+    def leave(self) -> None:
+        """Let go of a fleet that was shared."""
+        self._live.leave()
+
     def place(self, ask: Ask) -> Placement:
         """Where the request goes, decided on what is known now; `NoSystemError` where nobody can serve it."""
         look = self._live.look(self._now_s())
