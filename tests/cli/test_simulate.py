@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from wattshed.cli.simulate import Reading
+from wattshed.cli.reading import Reading
 from wattshed.cli.simulate_policies import rules
 from wattshed.domain import schema
 from wattshed.domain.cost import Objective

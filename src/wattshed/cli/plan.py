@@ -1,6 +1,5 @@
 """`wattshed plan`: where the queries of a workload should go, what that saves, and the page that shows why."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
@@ -9,8 +8,18 @@ import typer
 
 from wattshed.cli.frame import JsonFlag, check_seconds, emit, table
 from wattshed.cli.plan_capacity import capacity_document, capacity_placement, check_flags, show_capacity, show_limit
+from wattshed.cli.reading import (
+    ColumnFlag,
+    ExchangeFlag,
+    InputTokensFlag,
+    OutputTokensFlag,
+    Reading,
+    SkipBadFlag,
+    WorkloadFlag,
+    columns_of,
+    objective_of,
+)
 from wattshed.cli.simulate_plan import check_arrivals, check_plan
-from wattshed.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,21 +46,15 @@ _FRONT_POINTS = 200
 
 def command(
     fleet: Annotated[Path, typer.Option(readable=False, help="Fleet file (YAML), like examples/fleet.yaml.")],
-    workload: Annotated[str, typer.Option(help="CSV, JSONL or Parquet of queries, or bundled:alpaca.")],
+    workload: WorkloadFlag,
     lam: Annotated[
         float | None, typer.Option(help="Lambda in [0, 1]: 1 minimises energy, 0 runtime. Default 1.")
     ] = None,
-    exchange_w: Annotated[
-        float | None, typer.Option("--exchange-w", help="Instead of lambda: watts you would spend to save a second.")
-    ] = None,
-    input_tokens: Annotated[
-        int | None, typer.Option(help="Input tokens of every query, where the file has none.")
-    ] = None,
-    output_tokens: Annotated[int | None, typer.Option(help="Output tokens of every query, where it has none.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Name a column of the file; repeat.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and count them.")] = False,
+    exchange_w: ExchangeFlag = None,
+    input_tokens: InputTokensFlag = None,
+    output_tokens: OutputTokensFlag = None,
+    column: ColumnFlag = None,
+    skip_bad: SkipBadFlag = False,
     capacity: Annotated[
         bool, typer.Option("--capacity", help="Ask no system for more slot-seconds than it has: its slots and count.")
     ] = False,
@@ -75,27 +78,12 @@ def command(
 
     Prints the plan of least cost U = lambda E + (1 - lambda) R, and its saving against every system alone.
     """
-    from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
-    from wattshed.datasets.workloads import read_workload
-    from wattshed.planner.planning import evaluator_of, fit_fleet
-
     check_seconds(horizon_s=horizon_s, max_runtime_s=max_runtime_s)
     check_flags(capacity=capacity, horizon_s=horizon_s, max_runtime_s=max_runtime_s)
     check_arrivals(arrivals, simulate=simulate)
     objective = objective_of(lam, exchange_w)
-    wanted = read_fleet(fleet)
-    with ThreadPoolExecutor(1) as reader:  # a long trace is read while the predictors are fitted
-        queries = reader.submit(
-            read_workload,
-            workload,
-            columns=columns_of(column or []),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            skip_bad=skip_bad,
-        )
-        profile = read_fleet_profile(wanted)
-        wanted = resolve(wanted, profile)
-        evaluator = evaluator_of(wanted, profile, fit_fleet(wanted, profile), queries.result())
+    reading = Reading(workload, columns_of(column or []), input_tokens, output_tokens, skip_bad)
+    evaluator = reading.evaluator(fleet)
     asked = _Asked(capacity, horizon_s, max_runtime_s)
     planning, study, ruled_out = _planned(evaluator, objective, asked)
     capacity_plan = None if study is None else study.found
@@ -180,26 +168,6 @@ def show(console: "Console", planning: "Planning", files: list[Path]) -> None:
         console.print(f"{planning.evaluator.workload.bad_rows:,} bad rows were left out.")
     for file in files:
         console.print(f"wrote {file}")
-
-
-def objective_of(lam: float | None, exchange_w: float | None) -> "Objective":
-    """The objective that `--lam` or `--exchange-w` asks for; `UsageError` where both do, or it cannot be."""
-    from wattshed.domain.cost import Objective
-
-    if lam is not None and exchange_w is not None:
-        raise UsageError("--lam and --exchange-w say the same thing twice; give one of them")
-    try:
-        return Objective(lam=1.0 if lam is None else lam) if exchange_w is None else Objective.from_exchange(exchange_w)
-    except ValueError as error:
-        raise UsageError(f"{'--lam' if exchange_w is None else '--exchange-w'}: {error}") from error
-
-
-def columns_of(pairs: list[str]) -> dict[str, str] | None:
-    """Names of columns by ours, from the values of `--column`; `None` where it was not given."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise UsageError(f"--column wants OURS=THEIRS, like input_tokens=prompt_len; got {pair!r}")
-    return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)} or None
 
 
 def _document(

@@ -1,13 +1,22 @@
 """`wattshed simulate`: a fleet under load, with queues, batches, sleep and failures, policy beside policy."""
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from wattshed.cli.frame import JsonFlag, check_seconds, emit
+from wattshed.cli.reading import (
+    ColumnFlag,
+    ExchangeFlag,
+    InputTokensFlag,
+    OutputTokensFlag,
+    Reading,
+    SkipBadFlag,
+    WorkloadFlag,
+    columns_of,
+    objective_of,
+)
 
 if TYPE_CHECKING:
     from wattshed.cli.simulate_policies import Rule
@@ -29,7 +38,7 @@ SEEDS: Final = 5
 
 def command(
     fleet: Annotated[Path, typer.Option(readable=False, help="Fleet file (YAML), like examples/fleet-serving.yaml.")],
-    workload: Annotated[str, typer.Option(help="CSV, JSONL or Parquet of queries, or bundled:alpaca.")],
+    workload: WorkloadFlag,
     policy: Annotated[
         str, typer.Option(help="Who decides: least-cost, all-to:NAME, shortest-queue, ...")
     ] = "least-cost",
@@ -48,17 +57,11 @@ def command(
         float, typer.Option("--warm-up-s", min=0, help="Leave queries of the first seconds out of all times.")
     ] = 0.0,
     lam: Annotated[float | None, typer.Option(help="Lambda in [0, 1] of least-cost. Default 1: least energy.")] = None,
-    exchange_w: Annotated[
-        float | None, typer.Option("--exchange-w", help="Instead of lambda: watts you would spend to save a second.")
-    ] = None,
-    input_tokens: Annotated[
-        int | None, typer.Option(help="Input tokens of every query, where the file has none.")
-    ] = None,
-    output_tokens: Annotated[int | None, typer.Option(help="Output tokens of every query, where it has none.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Name a column of the file; repeat.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and count them.")] = False,
+    exchange_w: ExchangeFlag = None,
+    input_tokens: InputTokensFlag = None,
+    output_tokens: OutputTokensFlag = None,
+    column: ColumnFlag = None,
+    skip_bad: SkipBadFlag = False,
     out: Annotated[
         Path | None, typer.Option(help="Write report.html, simulation.json and queries.parquet here.")
     ] = None,
@@ -68,7 +71,6 @@ def command(
 
     Every policy meets the same arrivals, seed by seed, so that differences between policies are those of the policies.
     """
-    from wattshed.cli.plan import columns_of, objective_of
     from wattshed.cli.simulate_display import document, show, write
     from wattshed.cli.simulate_policies import rules
     from wattshed.cli.simulate_scenario import Chances
@@ -85,37 +87,6 @@ def command(
     files = write(out, evaluator, comparison, told) if out else []
     told["files"] = [str(file) for file in files]
     emit(told, as_json=json_, show=lambda console: show(console, comparison, files))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A workload as the flags say it is to be read."""
-
-    source: str
-    columns: dict[str, str] | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    skip_bad: bool = False
-
-    def evaluator(self, fleet: Path) -> "Evaluator":
-        """The fleet in a file, fitted, and what the workload costs on it; the workload is read meanwhile."""
-        from wattshed.datasets.fleets import read_fleet, read_fleet_profile, resolve
-        from wattshed.datasets.workloads import read_workload
-        from wattshed.planner.planning import evaluator_of, fit_fleet
-
-        wanted = read_fleet(fleet)
-        with ThreadPoolExecutor(1) as reader:
-            queries = reader.submit(
-                read_workload,
-                self.source,
-                columns=self.columns,
-                input_tokens=self.input_tokens,
-                output_tokens=self.output_tokens,
-                skip_bad=self.skip_bad,
-            )
-            profile = read_fleet_profile(wanted)
-            wanted = resolve(wanted, profile)
-            return evaluator_of(wanted, profile, fit_fleet(wanted, profile), queries.result())
 
 
 def with_progress(

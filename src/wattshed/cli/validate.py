@@ -55,7 +55,7 @@ def command(
 
     A bundle of `wattshed profile` is also held against the 38 points of measuring well.
     """
-    from wattshed.cli.plan import columns_of
+    from wattshed.cli.reading import columns_of
 
     validation = validate(source, columns_of(column or []))
     emit(validation, as_json=json_, show=lambda console: _show(validation, console))

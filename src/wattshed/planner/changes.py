@@ -36,7 +36,8 @@ class PowerChange:
 
 def little_trade(planning: Planning) -> Trade | None:
     """The furthest along the exact front that `LITTLE` more energy goes; `None` where it buys nothing."""
-    front, now = planning.front(), planning.front().at(planning.objective)
+    front = planning.front()
+    now = front.at(planning.objective)
     last = int(np.searchsorted(front.energy_j, now.energy_j * (1 + LITTLE), side="right")) - 1
     trade = Trade(
         float(front.energy_j[last]) - now.energy_j,
