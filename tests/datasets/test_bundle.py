@@ -11,12 +11,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from wattshed.datasets.profiles import BUNDLED
+from wattshed.datasets.profiles import BUNDLED, defects, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "bundle_reference.py"
-OURS = "h100"
-"""The profile that was measured, not re-encoded."""
+OURS = ("h100", "h200")
+"""The profiles that were measured, not re-encoded."""
+MACHINES = {"h100": "H100 80GB", "h200": "H200 141GB"}
+"""What their systems are called, before the brackets."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_the_bundle_equals_a_fresh_encoding(tool: ModuleType, reference: Path, t
 
     fresh = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
     encoded = {path.relative_to(BUNDLED) for path in BUNDLED.rglob("*.*") if path.suffix != ".md"}
-    assert fresh == {path for path in encoded if path.parts[0] != OURS}
+    assert fresh == {path for path in encoded if path.parts[0] not in OURS}
     for path in fresh:
         if path.suffix == ".parquet":
             assert_frame_equal(pl.read_parquet(tmp_path / path), pl.read_parquet(BUNDLED / path))
@@ -89,16 +91,27 @@ def test_every_data_set_has_its_card() -> None:
         assert "github" in words or "measured by wattshed" in words
 
 
-def test_publishing_the_raw_campaigns_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    """What ships as `bundled:h100` is what the script makes of the raw bundles."""
+@pytest.mark.parametrize("name", OURS)
+def test_publishing_the_raw_campaigns_again_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
+    """What ships as `bundled:NAME` is what the script makes of the raw bundles."""
     wattshed = Path(sys.executable).with_name("wattshed")
-    again = tmp_path / OURS
+    again = tmp_path / name
 
     subprocess.run(  # our own script
-        [ROOT / "campaigns" / OURS / "publish.sh", again], check=True, env=os.environ | {"WATTSHED": str(wattshed)}
+        [ROOT / "campaigns" / "publish.sh", name, again], check=True, env=os.environ | {"WATTSHED": str(wattshed)}
     )
 
-    names = sorted(path.name for path in (BUNDLED / OURS).iterdir())
+    names = sorted(path.name for path in (BUNDLED / name).iterdir())
     assert sorted(path.name for path in again.iterdir()) == names
-    for name in names:
-        assert (again / name).read_bytes() == (BUNDLED / OURS / name).read_bytes(), name
+    for file in names:
+        assert (again / file).read_bytes() == (BUNDLED / name / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_profiles_are_valid(name: str) -> None:
+    """No defect in any of them, and no joules of another boundary than the board's."""
+    profile = read_profile(f"bundled:{name}")
+
+    assert defects(f"bundled:{name}") == []
+    assert all(trial.cpu_energy_j is None for trial in profile.measurements)
+    assert {system.name.partition(" (")[0] for system in profile.systems} == {MACHINES[name]}

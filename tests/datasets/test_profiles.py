@@ -85,7 +85,7 @@ def test_the_bundled_profile_is_sound_and_whole() -> None:
     """`bundled:wilkins2024` has all 3,161 trials of 17 systems and no defect."""
     profile = read_profile("bundled:wilkins2024")
 
-    assert bundled_profiles() == ("h100", "wilkins2024")
+    assert bundled_profiles() == ("h100", "h200", "wilkins2024")
     assert defects("bundled:wilkins2024") == []
     assert len(profile.measurements) == 3161
     assert len(profile.systems) == 17

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wattshed.domain.system import Fleet, FleetState, Limits, Pool
+from wattshed.domain.system import Fleet, FleetState, Limits, Pool, System
 
 LEAST = st.none() | st.integers(1, 50)
 LIMITS = st.builds(Limits, LEAST, LEAST, LEAST)
@@ -53,3 +53,18 @@ def test_an_idle_fleet_is_wholly_available() -> None:
     assert state.available.all()
     assert not state.wait_s.any()
     assert not state.in_flight.any()
+
+
+@pytest.mark.parametrize(
+    ("engine", "configuration"),
+    [
+        ("transformers 5.17.0 static-graph", "static-graph"),
+        ("transformers 5.17.0 eager", "eager"),
+        ("vllm 0.11.0", "eager"),
+        ("vllm", "eager"),
+        (None, "eager"),
+    ],
+)
+def test_an_engine_may_say_how_it_launches(engine: str | None, configuration: str) -> None:
+    """Its last word, unless that is a version or all there is: then it launches each kernel by itself."""
+    assert System("box", "m", "GPU", engine=engine).configuration == configuration

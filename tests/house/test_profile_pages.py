@@ -1,4 +1,4 @@
-"""The page on the H100 says what the code says: its numbers are made, not typed."""
+"""The pages on our machines say what the code says: their numbers are made, not typed."""
 
 import importlib.util
 import re
@@ -8,9 +8,32 @@ from types import ModuleType
 import pytest
 
 from tests.report.contrasting import contrasting
+from tests.report.machines import both
 from wattshed.datasets.fleets import read_fleet
-from wattshed.report.page import Prose, Section, Table
+from wattshed.datasets.manifest import Manifest
+from wattshed.datasets.profiles import write_profile
+from wattshed.profiler.design import REFERENCE
+from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_page import profile_pictures, profile_sections
+
+PAGES = ("h100", "h200")
+FLEETS = {
+    "fleet-h100": ("bundled:wilkins2024", "bundled:h100"),
+    "fleet-hybrid": ("bundled:wilkins2024", "bundled:h100", "bundled:h200"),
+    "fleet-hybrid-cached": ("bundled:h100", "bundled:h200"),
+}
+MANIFEST = Manifest(
+    name="n", title="t", schema_version=1, source="s", measured="m", licence="l", validation_experiments=(REFERENCE,)
+)
+FLEET = """\
+model: random:llama-2-7b
+channel: gpu
+systems:
+  - system: new (no cache)
+    profile: new
+  - system: old (no cache)
+    profile: old
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +48,40 @@ def pages(root: Path) -> ModuleType:
     return module
 
 
-def test_the_page_includes_every_part_once(pages: ModuleType, prose: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_includes_every_part_once(name: str, pages: ModuleType, prose: dict[str, str]) -> None:
     """What is made is shown, and what is shown is made."""
-    included = re.findall(r"^```{include} generated/h100-([\w-]+)\.md", prose["docs/explanation/h100.md"], re.MULTILINE)
+    include = rf"^```{{include}} generated/{name}-([\w-]+)\.md"
+    included = re.findall(include, prose[f"docs/explanation/{name}.md"], re.MULTILINE)
 
-    assert included == list(pages.PARTS)
+    assert included == list(pages.PARTS[name])
 
 
-def test_no_measured_number_is_typed(prose: dict[str, str]) -> None:
-    """Hand-written sentences of the page give no joules, no milliseconds and no percentage but the maker's."""
-    by_hand = re.sub(r"```.*?```", "", prose["docs/explanation/h100.md"], flags=re.DOTALL)
+@pytest.mark.parametrize("name", PAGES)
+def test_no_measured_number_is_typed(name: str, prose: dict[str, str]) -> None:
+    """Hand-written sentences of a page give no joules, no milliseconds and no percentage but the maker's."""
+    by_hand = re.sub(r"```.*?```", "", prose[f"docs/explanation/{name}.md"], flags=re.DOTALL)
 
     assert re.findall(r"[\d.,]+ (?:J|kJ|ms|s|W|kWh|times)\b|[\d.,]+ %", by_hand) == ["5 %"]
+
+
+def test_two_machines_become_a_page(pages: ModuleType, tmp_path: Path) -> None:
+    """Every part of the comparison is made, of the profiles and fleets of any two machines, and has its picture."""
+    machines = both()
+    for profile in machines:
+        write_profile(profile, MANIFEST.model_copy(update={"name": profile.name}), tmp_path / profile.name)
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "trace.csv").write_text("input_tokens,output_tokens\n8,8\n512,128\n")
+    audited = pages.audited_fleet(tmp_path / "fleet.yaml", str(tmp_path / "trace.csv"))
+
+    parts = pages.machine_fragments(machines, audited, audited)
+
+    told = {name: pages.markdown(parts[name], name, {}) for name in ("abstract", "drift", "changes")}
+    assert set(pages.PARTS["h200"]) <= parts.keys()
+    assert [type(block) for block in parts["machines"].blocks] == [Picture]
+    assert "new takes 0.80 times those of old" in told["abstract"]
+    assert "reference cell (8, 8)" in told["drift"]
+    assert "| 100 |" in told["changes"]
 
 
 def test_every_effect_becomes_markdown(pages: ModuleType) -> None:
@@ -65,10 +110,10 @@ def test_what_markdown_would_read_is_escaped(pages: ModuleType) -> None:
     assert "| --- | --: |" in text
 
 
-def test_the_fleet_of_the_page_stands_on_one_boundary(root: Path) -> None:
-    """The example sets the H100 beside the paper's machines, on the accelerator alone."""
-    fleet = read_fleet(root / "examples" / "fleet-h100.yaml")
+def test_the_fleets_of_the_pages_stand_on_one_boundary(root: Path) -> None:
+    """The examples set our boards beside the paper's machines, or beside each other, on the accelerator alone."""
+    fleets = [read_fleet(root / "examples" / f"{name}.yaml") for name in FLEETS]
 
-    assert fleet.channel == "gpu"
-    assert fleet.profiles == ("bundled:wilkins2024", "bundled:h100")
-    assert fleet.names[-1] == "H100"
+    assert [fleet.channel for fleet in fleets] == ["gpu"] * len(FLEETS)
+    assert [fleet.profiles for fleet in fleets] == list(FLEETS.values())
+    assert [fleet.names[-1] for fleet in fleets] == ["H100", "H200", "H200"]

@@ -9,7 +9,7 @@ from tests.planner.cases import PROPERTY, evaluators
 from tests.planner.test_evaluate import evaluator
 from wattshed.domain.cost import Objective
 from wattshed.domain.system import Fleet
-from wattshed.planner.changes import LITTLE, little_trade, power_changes
+from wattshed.planner.changes import LITTLE, IdleChange, host_powers, idle_change, little_trade, power_changes
 from wattshed.planner.evaluate import Evaluator
 from wattshed.planner.planning import Planning, plan
 from wattshed.report.words import plan_changes
@@ -24,6 +24,7 @@ def test_watts_that_nobody_saw_end_a_saving() -> None:
 
     assert [(one.system, one.baseline) for one in changes] == [("M1", "A100"), ("A100", "M1")]
     assert [one.power_w for one in changes] == pytest.approx([45, (4460 - 3150) / 29.1])
+    assert [one.share for one in changes] == pytest.approx([1080 / 240, (4460 - 3150) / 2910])
 
 
 @FEW
@@ -37,6 +38,38 @@ def test_at_that_power_nothing_is_saved(found: Evaluator) -> None:
         with_it_j = planning.chosen.energy_j.value + change.power_w * share.runtime_s
 
         assert with_it_j == pytest.approx(found.baseline(change.baseline).energy_j)
+
+
+def test_waiting_ends_a_saving() -> None:
+    """The M1 is done after 24 s, the A100 after 29.1 s: 1080 J saved over 5.1 s. A second M1 halves the M1's time."""
+    found = evaluator()
+    two = (replace(found.fleet.pools[0], count=2), found.fleet.pools[1])
+    doubled = replace(found, fleet=replace(found.fleet, pools=two))
+
+    change, more = (idle_change(plan(one, Objective())) for one in (found, doubled))
+
+    assert change == IdleChange(pytest.approx(1080 / 5.1), pytest.approx(5.1), pytest.approx(29.1), "A100", "A100")
+    assert more is not None
+    assert more.waiting_s == pytest.approx(2 * (29.1 - 12))
+
+
+def test_nobody_waits_where_one_serves_all() -> None:
+    """A fleet of one, and a fleet whose best is one of them, have nobody wait."""
+    assert idle_change(alone()) is None
+
+
+@FEW
+@given(evaluators())
+def test_hosts_are_planned_anew(found: Evaluator) -> None:
+    """No power is the plan itself; more power never makes it cheaper."""
+    planning = plan(found, Objective())
+
+    hosted = host_powers(planning, (0.0, 10.0, 100.0))
+
+    energies_j = [one.plan.energy_j.value for one in hosted]
+    assert energies_j[0] == pytest.approx(planning.chosen.energy_j.value)
+    assert energies_j == sorted(energies_j)
+    assert [one.power_w for one in hosted] == [0.0, 10.0, 100.0]
 
 
 @FEW

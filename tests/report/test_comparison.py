@@ -10,8 +10,10 @@ from tests.report.contrasting import EAGER, SHAPES, contrasting, measured_on
 from wattshed.domain.measurement import Measurement, Profile
 from wattshed.domain.system import System
 from wattshed.profiler.design import REFERENCE, Shape
-from wattshed.report.comparison import Compared, compare, differs, drifts, ratio, title
-from wattshed.report.comparison_page import comparison_pictures, comparison_sections, drift_table, verdicts
+from wattshed.report.comparison import Compared, compare, differs, ratio, title
+from wattshed.report.comparison_page import comparison_pictures, comparison_sections, verdicts
+from wattshed.report.drift import drifts
+from wattshed.report.drift_page import drift_table
 from wattshed.report.page import Picture
 
 OTHER = replace(EAGER, name="other", model="Llama-2 (7B)", engine="torch 3 eager", host="host-z")
@@ -137,8 +139,8 @@ def test_a_page_tells_what_was_found() -> None:
     compared, drift = comparison_sections(contrasting(), theirs, pictures)
     (nothing, _) = comparison_sections(contrasting(), Profile("p", tuple(visits(np.ones(3)))), {})
 
-    assert set(pictures) == {"compared", "compared-batch"}
-    assert sum(isinstance(block, Picture) for block in compared.blocks) == 2
+    assert set(pictures) == {"machines", "compared", "compared-batch"}
+    assert sum(isinstance(block, Picture) for block in compared.blocks) == 3
     assert "No reference cell" in str(drift.blocks)
     assert "No cell was measured by both" in str(nothing.blocks)
 

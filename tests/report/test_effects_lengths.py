@@ -64,9 +64,10 @@ def test_the_section_says_how_much() -> None:
     assert "2.00 times the joules" in section.blocks[0].text
 
 
-def test_the_bundle_marks_what_the_rule_finds() -> None:
-    """In `bundled:h100` every window of Llama and Mistral that met new lengths is a warm-up, as decision 0008 says."""
-    shares = new_shares(read_profile("bundled:h100").measurements)
+@pytest.mark.parametrize("name", ["h100", "h200"])
+def test_the_bundle_marks_what_the_rule_finds(name: str) -> None:
+    """In our profiles every window of Llama and Mistral that met new lengths is a warm-up, as decision 0008 says."""
+    shares = new_shares(read_profile(f"bundled:{name}").measurements)
 
     cold = [one for one, share in shares if share > MOST_NEW and "falcon" not in one.system.model]
 

@@ -36,14 +36,17 @@ def run(fleet: Path, workload: str, out: Path | None, *, as_json: bool) -> None:
 
 def _show(console: "Console", audited: "FleetAudit", files: "Sequence[Path]") -> None:
     from wattshed.planner.regions import regions
-    from wattshed.report.fleet_page import line_table, line_words, pairs_table
-    from wattshed.report.words import plan_advice
+    from wattshed.report.fleet_page import line_table, line_words, pairs_table, powers_table
+    from wattshed.report.words import plan_advice, plan_changes
 
     planning = audited.planning
     console.print(plan_advice(planning))
     _print(console, pairs_table(audited))
     console.print(line_words(regions(planning.evaluator, planning.objective)))
     _print(console, line_table(audited.line))
+    for sentence in plan_changes(planning):
+        console.print(sentence)
+    _print(console, powers_table(planning))
     console.print(f"Boundary: {planning.chosen.boundary}. Infinite capacity: nobody waits.")
     for file in files:
         console.print(f"wrote {file}")
@@ -67,6 +70,8 @@ def _write(out: Path, audited: "FleetAudit") -> list[Path]:
 
 
 def _document(audited: "FleetAudit") -> dict[str, object]:
+    from wattshed.planner.changes import host_powers, idle_change, power_changes
+
     planning = audited.planning
     return {
         "fleet": planning.evaluator.fleet.name,
@@ -87,4 +92,9 @@ def _document(audited: "FleetAudit") -> dict[str, object]:
             for case in audited.cases
         ],
         "line": [asdict(stretch) for stretch in audited.line],
+        "changes": {"powers": power_changes(planning), "idle": idle_change(planning)},
+        "host_powers": [
+            {"power_w": one.power_w, "shares": one.plan.shares, "savings": one.plan.savings}
+            for one in host_powers(planning)
+        ],
     }

@@ -41,7 +41,7 @@ EXTRA_OF_MODULE = {
 """Which extra brings an optional library."""
 
 
-BUNDLED_PROFILES = ("bundled:h100", "bundled:wilkins2024")
+BUNDLED_PROFILES = ("bundled:h100", "bundled:h200", "bundled:wilkins2024")
 BUNDLED_WORKLOADS = ("bundled:alpaca", "bundled:alpaca-one-bos")
 """What completion offers; written down here, since who knows it loads tables. A test holds the two together."""
 

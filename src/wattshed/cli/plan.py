@@ -180,7 +180,7 @@ def _document(
 def _unlimited(planning: "Planning") -> dict[str, object]:
     import numpy as np
 
-    from wattshed.planner.changes import little_trade, power_changes
+    from wattshed.planner.changes import idle_change, little_trade, power_changes
 
     front = planning.front()
     kept = np.unique(np.linspace(0, front.energy_j.size - 1, _FRONT_POINTS).round().astype(int))
@@ -189,7 +189,11 @@ def _unlimited(planning: "Planning") -> dict[str, object]:
         "workload": _workload_summary(planning.evaluator.workload),
         "objective": asdict(planning.objective) | {"exchange_w": _finite(planning.objective.exchange_w)},
         "boundary": planning.chosen.boundary,
-        "changes": {"trade": little_trade(planning), "powers": power_changes(planning)},
+        "changes": {
+            "trade": little_trade(planning),
+            "powers": power_changes(planning),
+            "idle": idle_change(planning),
+        },
         "plans": {name: _plan_summary(plan) for name, plan in planning.plans.items()},
         "front": [
             {"exchange_w": w, "lam": lam, "energy_j": e, "runtime_s": r}

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
 from wattshed.domain.arrays import Booleans, Floats, Integers
 from wattshed.domain.choices import Channel, PredictorKind
 from wattshed.domain.operation import Operation
+
+EAGER: Final = "eager"
+"""The last word of an engine that launches every kernel by itself."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,6 +41,12 @@ class System:
     def single(self) -> "System":
         """The same with one request in flight: what trials at several concurrencies have in common."""
         return replace(self, concurrency=1)
+
+    @property
+    def configuration(self) -> str:
+        """How the engine launches kernels, its last word; one that names no way launches each by itself."""
+        name, _, last = (self.engine or "").rpartition(" ")
+        return last if name and last[:1].isalpha() else EAGER
 
 
 @dataclass(frozen=True, slots=True)

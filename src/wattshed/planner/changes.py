@@ -2,18 +2,27 @@
 
 With thousands of shapes some query moves at nearly every worth of a second; what a reader wants to know is what a
 little energy buys. A saving is gone as soon as a system draws so much more power while it serves than its meters saw:
-where the assignment stays as it is, that power is the joules saved over the seconds served there.
+where the assignment stays as it is, that power is the joules saved over the seconds served there. And machines that
+share a load do not finish together: those that wait for the last one draw power, and one alone waits for nobody.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from wattshed.domain.plan import Plan
+from wattshed.planner.evaluate import Evaluator, best_baseline
 from wattshed.planner.planning import Planning
+from wattshed.policies.argmin import Argmin
 
 LITTLE: Final = 0.01
 """The fraction of its energy that a plan is offered to spend."""
+
+
+HOST_POWERS_W: Final = (0.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+"""Host powers that a fleet is planned anew for: from a laptop's idle processor to a busy server's two packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +36,38 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class PowerChange:
-    """Watts more on `system` while it serves, at which the plan takes no less energy than all to `baseline`."""
+    """Watts more on `system` while it serves, at which the plan takes no less energy than all to `baseline`.
+
+    `share` is that power over what its meters saw: by so much they must have read too little.
+    """
 
     system: str
     power_w: float
     baseline: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdleChange:
+    """Watts of every waiting machine at which the plan takes no less energy than all to `baseline`.
+
+    The replicas of all systems that serve start together, and wait for the last of them: `waiting_s` in all, over
+    `horizon_s`. Those of the baseline do not wait, and what serves nothing is switched off.
+    """
+
+    power_w: float
+    waiting_s: float
+    horizon_s: float
+    last: str
+    baseline: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostPower:
+    """The plan of least cost if every system drew `power_w` more while it serves."""
+
+    power_w: float
+    plan: Plan
 
 
 def little_trade(planning: Planning) -> Trade | None:
@@ -54,8 +90,36 @@ def power_changes(planning: Planning) -> list[PowerChange]:
     for share in chosen.shares:
         others = [name for name in evaluator.fleet.names if name != share.system]
         savings_j = {name: evaluator.baseline(name).energy_j - chosen.energy_j.value for name in others}
-        if share.runtime_s > 0 and savings_j:
+        if min(share.runtime_s, share.energy_j) > 0 and savings_j:
             hardest = min(savings_j, key=savings_j.__getitem__)
             if savings_j[hardest] > 0:
-                found.append(PowerChange(share.system, savings_j[hardest] / share.runtime_s, hardest))
+                saved_j = savings_j[hardest]
+                found.append(PowerChange(share.system, saved_j / share.runtime_s, hardest, saved_j / share.energy_j))
     return found
+
+
+def idle_change(planning: Planning) -> IdleChange | None:
+    """Idle power that ends the saving against the best single system; `None` where none is saved or nobody waits."""
+    chosen, best = planning.chosen, best_baseline(planning.chosen).baseline
+    counts = {pool.name: pool.count for pool in planning.evaluator.fleet.pools}
+    serving = [share for share in chosen.shares if share.queries]
+    last = max(serving, key=lambda share: share.runtime_s / counts[share.system])
+    horizon_s = last.runtime_s / counts[last.system]
+    waiting_s = sum(counts[share.system] * horizon_s - share.runtime_s for share in serving)
+    saved_j = planning.evaluator.baseline(best).energy_j - chosen.energy_j.value
+    if saved_j <= 0 or waiting_s <= 0:
+        return None
+    return IdleChange(saved_j / waiting_s, waiting_s, horizon_s, last.system, best)
+
+
+def host_powers(planning: Planning, powers_w: Sequence[float] = HOST_POWERS_W) -> list[HostPower]:
+    """The fleet planned anew for each power, on top of what its file says of hosts."""
+    return [HostPower(power_w, _with_hosts(planning, power_w)) for power_w in powers_w]
+
+
+def _with_hosts(planning: Planning, power_w: float) -> Plan:
+    known = planning.evaluator
+    pools = tuple(replace(pool, host_power_w=pool.host_power_w + power_w) for pool in known.fleet.pools)
+    fleet = replace(known.fleet, pools=pools)
+    evaluator = Evaluator.of(fleet, known.workload, limits=known.limits, predictors=known.predictors)
+    return evaluator.evaluate(Argmin(planning.objective))

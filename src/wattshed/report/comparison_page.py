@@ -6,23 +6,36 @@ from itertools import groupby
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Profile
 from wattshed.domain.plan import Interval
-from wattshed.report.comparison import QUANTITIES, Compared, Drift, Ratioed, compare, differs, drifts, ratio, title
-from wattshed.report.comparison_figures import batch_figure, map_figure
+from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, compare, differs, ratio, title
+from wattshed.report.comparison_figures import alone, batch_figure, map_figure
+from wattshed.report.drift_page import drift_blocks
 from wattshed.report.effects_lengths import span
+from wattshed.report.levels import shared_climbs
+from wattshed.report.machines_figure import has_maps, machines_figure
+from wattshed.report.machines_words import climb_words
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_page import best_channel
-from wattshed.report.words import in_percent
-from wattshed.units import hours
 
 
 def comparison_pictures(ours: Profile, theirs: Profile) -> dict[str, Picture]:
     """The maps over (m, n), and the lines over batches, where both sides have some."""
-    compared, pictures = compare(ours, theirs, shared_channel(ours, theirs)), {}
-    if any(one.shape.concurrency == 1 for one in compared):
+    channel = shared_channel(ours, theirs)
+    compared, pictures = compare(ours, theirs, channel), {}
+    climbs = shared_climbs(ours, theirs, channel)
+    if climbs and has_maps(compared):
+        pictures["machines"] = Picture(
+            machines_figure(compared, climbs),
+            f"{ours.name} and {theirs.name}. First column: what a token costs with more requests in flight, with 95 % "
+            "intervals of scatter and sensors. Maps: the one over the other for one request in flight, blue where "
+            f"{ours.name} takes less; there is none where hosts set the pace all over.",
+            "Joules and milliseconds of an output token against requests in flight for both machines, and maps of the "
+            "ratios of joules and of seconds over input and output tokens.",
+        )
+    if alone(compared):
         pictures["compared"] = Picture(
             map_figure(compared),
-            f"{ours.name} over {theirs.name}: below 1 (blue) {ours.name} takes less. Bold: off 1 by more than the 95 % "
-            "interval. In brackets: a host set the pace of one side.",
+            f"{ours.name} over {theirs.name}: below 1 (blue) {ours.name} takes less. Hatched: the 95 % interval "
+            "holds 1. In brackets: a host set the pace of one side.",
             "A field a cell over input and output tokens, with the ratio of joules above and of seconds below.",
         )
     if any(one.shape.concurrency > 1 for one in compared):
@@ -39,12 +52,12 @@ def comparison_sections(ours: Profile, theirs: Profile, pictures: Mapping[str, P
     """The verdict around the pictures, every cell, and the drift of both profiles' reference cells."""
     channel = shared_channel(ours, theirs)
     compared = compare(ours, theirs, channel)
-    words = [Prose(text) for text in verdicts(compared, ours.name)] or [Prose("No cell was measured by both.")]
-    still = [table for profile in (ours, theirs) if (table := drift_table(profile, channel)).rows]
+    said = [*verdicts(compared, ours.name), *climb_words(shared_climbs(ours, theirs, channel))]
+    words = [Prose(text) for text in said] or [Prose("No cell was measured by both.")]
     title = f"{ours.name} against {theirs.name}, energy on channel {channel}"
     return [
         Section(title, [*words, *pictures.values(), *cell_tables(compared)]),
-        Section("Drift of the reference cells", still or [Prose("No reference cell was visited twice.")]),
+        Section("Drift of the reference cells", drift_blocks(ours, theirs, channel)),
     ]
 
 
@@ -74,12 +87,6 @@ def cell_tables(compared: Sequence[Compared]) -> list[Table]:
     ]
 
 
-def drift_table(profile: Profile, channel: Channel) -> Table:
-    """How still the reference cells of a profile stood."""
-    header = ("system", "cell", "visits", "hours", "seconds: range", "trend", "joules: range", "trend")
-    return Table(f"Reference cells of {profile.name}", header, [_drift_row(one) for one in drifts(profile, channel)])
-
-
 def _verdict(cells: Sequence[Compared], quantity: Ratioed, ours: str) -> str:
     known = [found for one in cells if (found := ratio(one, quantity)) is not None]
     if not known:
@@ -104,13 +111,3 @@ def _told(found: Interval | None) -> tuple[str, str]:
     if found is None:
         return "–", "–"
     return f"{found.value:.3f}", f"{found.lower:.3f} to {found.upper:.3f}"
-
-
-def _drift_row(one: Drift) -> tuple[str, ...]:
-    shape = f"({one.shape.input_tokens}, {one.shape.output_tokens})" + (
-        f" x {one.shape.concurrency}" if one.shape.concurrency > 1 else ""
-    )
-    span = "–" if one.span_s is None else f"{hours(one.span_s):.2f}"
-    fractions = (one.seconds_range, one.seconds_trend, one.joules_range, one.joules_trend)
-    told = ("–" if part is None else in_percent(part, 1) for part in fractions)
-    return one.system.label, shape, str(one.trials), span, *told

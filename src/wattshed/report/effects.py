@@ -13,14 +13,11 @@ from typing import Final, Literal
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement
-from wattshed.domain.system import System
+from wattshed.domain.system import EAGER, System
 from wattshed.report.profile_points import Point, Trials, output_quantities, point
 
 Effect = Literal["cache", "launch"]
 """What a contrast changes: the KV cache, or eager launching against the replay of a graph."""
-
-EAGER: Final = "eager"
-"""The last word of an engine that launches every kernel by itself."""
 
 Shape = tuple[int, int]
 """Requested input and output tokens."""
@@ -136,12 +133,9 @@ def _cached(before: System, after: System) -> bool:
 
 
 def _graphed(before: System, after: System) -> bool:
-    """The same engine with the same cache but for its last word, which is how it launches."""
-    (words, launching), (other_words, other) = (
-        (system.engine or "").rpartition(" ")[::2] for system in (before, after)
-    )
-    changed = launching == EAGER and other != EAGER and words == other_words
-    return changed and replace(_at_home(before, after), engine=after.engine) == after
+    """The same engine with the same cache but for its last word, which is how it launches, and which both name."""
+    relaunched = (before.engine or "").removesuffix(EAGER) + after.configuration
+    return after.configuration != EAGER and replace(_at_home(before, after), engine=relaunched) == after
 
 
 _CHANGES: Final[dict[Effect, Callable[[System, System], bool]]] = {"cache": _cached, "launch": _graphed}

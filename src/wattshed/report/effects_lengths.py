@@ -11,7 +11,7 @@ from typing import Final
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Measurement
-from wattshed.report.effects import EAGER
+from wattshed.domain.system import EAGER
 from wattshed.report.page import Prose, Section, Table
 from wattshed.units import milliseconds, percent
 

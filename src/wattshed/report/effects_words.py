@@ -1,6 +1,6 @@
 """The effects in sentences made from the cells, extremes named by their shapes; no mean hides what the host paced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from wattshed.report.effects import Batch, Contrast, Effect, Pair, Shape, TokenCost, known_ratios
@@ -19,19 +19,16 @@ def contrast_words(contrast: Contrast, effect: Effect) -> str:
     """How far the two sides lie apart, where most and where least, and how many cells the host paced."""
     before, after = _SIDE_NOUNS[effect]
     known = known_ratios(contrast.pairs)
-    said = f"{contrast.after.model}, {counted(len(contrast.pairs), 'cell')} on both sides. "
+    sides = " and ".join(dict.fromkeys((contrast.before.name, contrast.after.name)))
+    said = f"{contrast.after.model}, {counted(len(contrast.pairs), 'cell')} on both sides ({sides}). "
     if known:
-        least, most = known[0], known[-1]
+        factors = _span((pair.joules_ratio or 0.0, pair.shape) for pair in (known[0], known[-1]))
         said += (
-            f"An output token {before} takes {least.joules_ratio:.2f} {at(least.shape)} to {most.joules_ratio:.2f} "
-            f"{at(most.shape)} times the joules that it takes {after}: in the last, {joules(most.before)} against "
-            f"{joules(most.after)}. "
+            f"An output token {before} takes {factors} times the joules that it takes {after}: "
+            f"{'in the last, ' if len(known) > 1 else ''}{joules(known[-1].before)} against {joules(known[-1].after)}. "
         )
-    least, most = (end(contrast.pairs, key=lambda pair: pair.seconds_ratio) for end in (min, max))
-    said += (
-        f"In time the factor is {least.seconds_ratio:.2f} {at(least.shape)} to {most.seconds_ratio:.2f} "
-        f"{at(most.shape)}. "
-    )
+    ends = (end(contrast.pairs, key=lambda pair: pair.seconds_ratio) for end in (min, max))
+    said += f"In time the factor is {_span((pair.seconds_ratio, pair.shape) for pair in ends)}. "
     return " ".join(filter(None, (said.rstrip(), _paced(contrast.pairs, before, after), _hosts(contrast))))
 
 
@@ -96,6 +93,11 @@ def batch_table(batches: Sequence[Batch]) -> Table:
     ]
     header = ("system and shape", "in flight", "J per output token", "ms per output token", "paced by")
     return Table("Requests in flight", header, rows, folded=True)
+
+
+def _span(ends: Iterable[tuple[float, Shape]]) -> str:
+    """The least and the greatest factor with their cells, or the only one."""
+    return " to ".join(dict.fromkeys(f"{factor:.2f} {at(shape)}" for factor, shape in ends))
 
 
 def _paced(pairs: Sequence[Pair], before: str, after: str) -> str:

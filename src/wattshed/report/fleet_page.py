@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from wattshed.domain.cost import Objective
 from wattshed.planner.audit_fleet import FleetAudit
 from wattshed.planner.audit_pairs import INPUT_RULE
+from wattshed.planner.changes import host_powers
 from wattshed.planner.evaluate import Evaluator, best_baseline
-from wattshed.planner.planning import OPTIMUM
+from wattshed.planner.planning import OPTIMUM, Planning
 from wattshed.planner.regions import Regions, Stretch, line, regions
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.region_figures import regions_figure
-from wattshed.report.words import in_percent_with_bounds, plan_advice
+from wattshed.report.words import in_percent_with_bounds, plan_advice, plan_changes
 from wattshed.units import percent
 
 PAIR_RULES = (INPUT_RULE, "best threshold of any kind", OPTIMUM)
@@ -18,7 +19,7 @@ PAIR_RULES = (INPUT_RULE, "best threshold of any kind", OPTIMUM)
 
 
 def fleet_sections(audited: FleetAudit) -> list[Section]:
-    """The audit of a fleet: the answer, the line, and every pair."""
+    """The audit of a fleet: the answer, the line, every pair, and what would change the answer."""
     planning = audited.planning
     return [
         Section(
@@ -26,6 +27,10 @@ def fleet_sections(audited: FleetAudit) -> list[Section]:
         ),
         line_section(planning.evaluator, planning.objective),
         Section("What rules save on each pair", [pairs_table(audited)]),
+        Section(
+            "What would change its mind",
+            [*(Prose(sentence) for sentence in plan_changes(planning)), powers_table(planning)],
+        ),
     ]
 
 
@@ -90,3 +95,16 @@ def pairs_table(audited: FleetAudit) -> Table:
         rows.append((f"{below}, {above}", best, *savings))
     header = ("small to, others to", "best alone", *(f"saved by {rule}" for rule in PAIR_RULES))
     return Table("Energy saved against the best single system of the pair", header, rows)
+
+
+def powers_table(planning: Planning) -> Table:
+    """Who would serve what, and what that would save, if every host drew power that no meter saw."""
+    names = planning.evaluator.fleet.names
+    rows = []
+    for hosted in host_powers(planning):
+        queries = {share.system: share.queries for share in hosted.plan.shares}
+        shares = (f"{percent(queries[name] / hosted.plan.queries):.1f} %" for name in names)
+        best = best_baseline(hosted.plan)
+        rows.append((f"{hosted.power_w:g}", *shares, best.baseline, in_percent_with_bounds(best.energy)))
+    header = ("W more of every host", *names, "best alone", "saved against it")
+    return Table("If every system drew so much more while it serves", header, rows)

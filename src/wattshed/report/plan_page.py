@@ -21,7 +21,7 @@ def plan_sections(planning: Planning) -> list[Section]:
             "What to do", [Prose(plan_advice(planning), quote=True), _shares(planning.chosen), _placement(planning)]
         ),
         Section("What would change its mind", [Prose(sentence) for sentence in plan_changes(planning)]),
-        Section("What it saves", [_savings(planning.chosen), Prose(_boundary(planning)), _policies(planning)]),
+        Section("What it saves", [savings_table(planning.chosen), Prose(_boundary(planning)), _policies(planning)]),
         line_section(planning.evaluator, planning.objective),
         Section("Thresholds", _surface(planning)),
         Section("Energy against runtime", [_front(planning)]),
@@ -55,7 +55,8 @@ def _shares(plan: Plan) -> Table:
     )
 
 
-def _savings(plan: Plan) -> Table:
+def savings_table(plan: Plan) -> Table:
+    """What a plan saves against every system of its fleet alone."""
     return Table(
         "Against every system alone (positive is less)",
         ("baseline", "energy saved", "runtime saved", "queries it cannot run"),

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from wattshed.domain.plan import Interval
-from wattshed.planner.changes import little_trade, power_changes
+from wattshed.planner.changes import IdleChange, idle_change, little_trade, power_changes
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
 from wattshed.planner.published import PublishedSaving
-from wattshed.units import kwh, percent
+from wattshed.units import hours, kwh, percent
 
 CLAIMED_SAVING: Final = 0.075
 """The saving that the paper's abstract and conclusion state, as a fraction."""
+
+
+LEAST_SAVING: Final = 0.001
+"""Saving from which on it is worth saying what idle power undoes it: less is undone by any."""
 
 
 def in_percent(fraction: float, digits: int = 2) -> str:
@@ -69,11 +73,23 @@ def plan_changes(planning: Planning) -> list[str]:
             f"If a second is worth {trade.exchange_w:.3g} W to you: {more:.2g} % more energy brings the mean runtime "
             f"from {before_s:.3g} to {before_s - less_s:.3g} s (--exchange-w {trade.exchange_w:.3g})."
         )
-    return said + [
-        f"If {change.system} draws {change.power_w:.3g} W more while it serves than its meters saw: then nothing is "
-        f"saved against {change.baseline} alone."
+    said += [
+        f"If {change.system} draws {change.power_w:.3g} W ({percent(change.share):.2g} %) more while it serves than "
+        f"its meters saw: then nothing is saved against {change.baseline} alone."
         for change in power_changes(planning)
     ]
+    idle = idle_change(planning)
+    if idle is not None and best_baseline(planning.chosen).energy.value >= LEAST_SAVING:
+        said.append(_idle_words(idle))
+    return said
+
+
+def _idle_words(change: IdleChange) -> str:
+    return (
+        f"If machines that have served their share wait for {change.last}, which takes {hours(change.horizon_s):.3g} h "
+        f"for its own, and each draws {change.power_w:.3g} W as it waits, {hours(change.waiting_s):.3g} h in all: then "
+        f"nothing is saved against {change.baseline} alone."
+    )
 
 
 def bounds(interval: Interval, digits: int = 2) -> str:
