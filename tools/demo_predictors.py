@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from wattshed.datasets.profiles import read_profile
-from wattshed.gateway.settings_checks import DEMO_PREDICTORS
+from wattshed.gateway.settings_site import DEMO_PREDICTORS
 from wattshed.predictors.curve import Curve
 from wattshed.predictors.file import save
 from wattshed.predictors.fit import fit

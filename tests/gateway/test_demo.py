@@ -18,7 +18,7 @@ from wattshed.gateway.client import Upstream
 from wattshed.gateway.demo import DEMO_MODEL, DEMO_SYSTEMS, DemoFleet, DemoServer, demo_fleet, demo_machines
 from wattshed.gateway.demo_faults import Fault
 from wattshed.gateway.failures import UpstreamError
-from wattshed.gateway.settings_checks import Overrides
+from wattshed.gateway.settings_assembly import Overrides
 from wattshed.gateway.wire import UpstreamTimeouts
 from wattshed.policies.fixed import AllTo
 

@@ -11,8 +11,8 @@ import yaml
 from wattshed.errors import MissingError
 from wattshed.gateway.demo_embedded import AssumedJoules
 from wattshed.gateway.demo_llama import weights
-from wattshed.gateway.settings_checks import Site
 from wattshed.gateway.settings_file import settings_of
+from wattshed.gateway.settings_site import Site
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gateway.yaml"
 

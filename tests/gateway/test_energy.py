@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattshed.domain.attribution import Weights
-from wattshed.gateway.energy import NodeEnergy, Terms, Tokens, Window, split
+from wattshed.gateway.energy import NodeEnergy, Terms, Tokens, Window
+from wattshed.gateway.energy_split import split
 from wattshed.gateway.ledger import Settlement
 
 SHORT = Tokens(100, 11)

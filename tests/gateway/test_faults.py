@@ -115,6 +115,7 @@ def test_before_the_first_byte_the_next_system_is_asked(fault: Fault, stream: bo
         [row] = at.rows
         assert said.status == 200
         assert said.header("x-routed-to") == row.system == "a100"
+        assert said.header("x-routing-reason").endswith("; mac failed this request")
         assert (row.outcome, row.attempts, row.output_tokens) == ("done", 2, 8)
         assert row.wasted_energy_j is not None
         assert row.wasted_energy_j > 0

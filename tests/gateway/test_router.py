@@ -215,7 +215,7 @@ def test_the_reason_is_a_sentence() -> None:
 
     assert placement.reason.startswith("least cost at lambda 1: frugal is predicted to take ")
     assert " J and " in placement.reason
-    assert placement.reason.endswith(" s on fast; short is down")
+    assert placement.reason.endswith(" s on fast; short is unavailable")
 
 
 def test_every_candidate_has_a_price() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from wattshed.domain.cost import Objective
 from wattshed.errors import InputError, MissingError
 from wattshed.gateway.keys_file import add_key
 from wattshed.gateway.settings import LedgerSettings, Listen, Named, OtelSettings, Secret, Settings
-from wattshed.gateway.settings_checks import Overrides, Site
+from wattshed.gateway.settings_assembly import Overrides
 from wattshed.gateway.settings_document import Document, LedgerPart, ServingPart, SystemPart
 from wattshed.gateway.settings_file import parse_settings, read_settings, settings_of, shown
+from wattshed.gateway.settings_site import Site
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.fixed import AllTo, Random, RoundRobin
 from wattshed.policies.policy import Policy
@@ -345,6 +347,41 @@ def test_unsafe_secrets_are_refused_and_never_quoted(line: str, said: str, tmp_p
 
     assert any(said in one for one in found), found
     assert not any("hidden" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("nowhere/l.sqlite", "field 'ledger.file': there is no folder nowhere; make it, or name a file in another"),
+        ("folder", "field 'ledger.file': folder is no file; name a file"),
+        ("gateway.yaml/l.sqlite", "field 'ledger.file': there is no folder gateway.yaml"),
+    ],
+)
+def test_a_ledger_has_a_place_where_it_can_be(file: str, said: str, tmp_path: Path) -> None:
+    """Its folder is there, and what stands in its place is a file."""
+    (tmp_path / "folder").mkdir()
+
+    (found,) = defects(tmp_path, SMALL + f"ledger: {{file: {file}}}\n")
+
+    assert said in found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_ledger_can_be_written_to(tmp_path: Path) -> None:
+    """A folder without the right to write is a defect before anything starts."""
+    (tmp_path / "locked").mkdir(0o555)
+
+    (found,) = defects(tmp_path, SMALL + "ledger: {file: locked/l.sqlite}\n")
+
+    assert "locked/l.sqlite cannot be written to by this user" in found
+
+
+def test_to_check_a_ledger_makes_none(tmp_path: Path) -> None:
+    """A sound file leaves the folder as it was, ledger or not."""
+    settings = read(tmp_path, SMALL + "ledger: {file: l.sqlite}\n")
+
+    assert settings.ledger == LedgerSettings(f"sqlite:///{tmp_path / 'l.sqlite'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway.yaml"]
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:hidden@db/w", "postgresql+psycopg://me:hidden@db/w"])

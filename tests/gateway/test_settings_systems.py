@@ -40,6 +40,8 @@ def test_time_outs_of_one_system_go_before_the_general_ones(tmp_path: Path) -> N
         ),
         ("upstream: {whole_s: 0}", "'systems[1].upstream.whole_s': expected greater than 0"),
         ("grid_carbon_g_per_kwh: -1", "'systems[1].grid_carbon_g_per_kwh': expected greater than or equal to 0"),
+        ("grid_carbon_g_per_kwh: 0.36", "'systems[1].grid_carbon_g_per_kwh': expected grams, 0 or 1 to 2000, got 0.36"),
+        ("grid_carbon_g_per_kwh: 360000", "expected grams, 0 or 1 to 2000, got 360000"),
     ],
 )
 def test_what_a_system_says_is_checked(own: str, said: str, tmp_path: Path) -> None:
@@ -83,6 +85,14 @@ def test_grids_differ(tmp_path: Path) -> None:
     mac, a100 = (system.serves[0].carbon_g_per_j for system in read(tmp_path, text).systems)
 
     assert [mac, a100] == pytest.approx([1e-4, 1e-5])
+
+
+@pytest.mark.parametrize("carbon_g_per_kwh", [0.0, 1.0, 1200.0, 2000.0])
+def test_any_grid_there_is_may_be_said(carbon_g_per_kwh: float, tmp_path: Path) -> None:
+    """From none to the oldest lignite."""
+    settings = read(tmp_path, SMALL + f"grid_carbon_g_per_kwh: {carbon_g_per_kwh}\n")
+
+    assert settings.systems[0].serves[0].carbon_g_per_j == pytest.approx(carbon_g_per_kwh / 3.6e6)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -23,7 +23,7 @@ from wattshed.policies.fixed import AllTo
 from wattshed.policies.priced import Priced
 from wattshed.testing import VirtualClock
 
-ENERGY = Objective(lam=1)
+ENERGY, SPEED = Objective(lam=1), Objective(lam=0)
 PLAN = {
     "objective": {"lam": 0.5, "energy_ref_j": 1.0, "runtime_ref_s": 1.0, "exchange_w": 1.0},
     "prices": {"a100": 3.5, "mac": 0.25, "spare": 1.0},
@@ -64,7 +64,18 @@ def test_prices_may_find_themselves(tmp_path: Path) -> None:
         ("policy: {kind: priced, prices: no.json}", "field 'policy.prices': no.json: no such file"),
         ("policy: {kind: priced, prices: old.json}", "field 'policy.prices': old.json: holds no prices of slots"),
         ("policy: {kind: priced, prices: plan.json}", "are in units of the objective (lam, J, s) (0.5, 1.0, 1.0), and"),
-        ("policy: {kind: priced, prices: part.json}", "has no price of 'a100', only of mac"),
+        (
+            "policy: {kind: priced, prices: part.json}",
+            "'policy.prices': part.json, field 'prices': has no price of 'a100', only of 'mac'; add what is missing",
+        ),
+        (
+            "policy: {kind: priced, prices: strange.json}",
+            "has no price of 'mac', only of 'm1', 'a100'; add what is missing, or call 'm1' as the systems are called",
+        ),
+        (
+            "policy: {kind: priced, prices: {mac: 1}}",
+            """expected a file that holds the prices: name one in which stands {"prices": {"mac": 1}}; correct the""",
+        ),
         ("shadow: {kind: priced, self_tuned: true}", "only the policy that decides can tune itself"),
     ],
 )
@@ -73,6 +84,7 @@ def test_prices_that_are_missing_are_a_defect(part: str, said: str, tmp_path: Pa
     (tmp_path / "plan.json").write_text(json.dumps(PLAN))
     (tmp_path / "old.json").write_text('{"plans": []}')
     (tmp_path / "part.json").write_text('{"prices": {"mac": 1.0}}')
+    (tmp_path / "strange.json").write_text('{"prices": {"m1": 1.0, "a100": 2.0}}')
 
     [found] = defects(tmp_path, SMALL + part + "\n")
 
@@ -87,7 +99,7 @@ def test_a_model_s_router_has_the_prices_of_its_machines() -> None:
 
 
 def test_prices_say_where_requests_go() -> None:
-    """Free slots are as least energy has them; a dear one is avoided, and a request's own lambda has no say."""
+    """Free slots are as least energy has them; a dear one is avoided, by any request that minds the joules."""
     clock = VirtualClock()
     router = Router(
         fleet(),
@@ -96,14 +108,18 @@ def test_prices_say_where_requests_go() -> None:
         now_s=clock.now_s,
         rng=np.random.default_rng(0),
     )
-    free = router.place(ask(objective=Objective(lam=0)))
+    free, hasty = router.place(ask()), router.place(ask(objective=SPEED))
 
     router.adopt(Priced(ENERGY, (1e6, 0.0, 1e6)))
-    priced = router.place(ask())
+    priced, halved = router.place(ask()), router.place(ask(objective=Objective(lam=0.5)))
+    router.adopt(Priced(ENERGY, (0.0, 1e6, 1e6)))
+    back, still_hasty = router.place(ask(objective=Objective(lam=0.5))), router.place(ask(objective=SPEED))
 
-    assert (free.decision.system, free.objective) == ("frugal", ENERGY)
-    assert priced.decision.system == "fast"
-    assert priced.decision.policy.startswith("least cost at lambda 1 and (1e+06, 0, 1e+06)")
+    assert [one.decision.system for one in (free, priced, halved, back)] == ["frugal", "fast", "fast", "frugal"]
+    assert [one.decision.system for one in (hasty, still_hasty)] == ["fast", "fast"]
+    assert (free.objective, hasty.objective) == (ENERGY, SPEED)
+    assert priced.decision.policy == "least cost at lambda 1 with slots at 1e+06 W, 0 W, 1e+06 W"
+    assert halved.decision.policy == "least cost at lambda 0.5 with slots at 5e+05 U/s, 0 U/s, 5e+05 U/s"
 
 
 def test_a_machine_that_is_asked_for_too_much_grows_dear() -> None:
@@ -146,7 +162,7 @@ def test_prices_show_and_outlive_a_reload() -> None:
 
     async def play(at: Scene) -> None:
         core = at.gateway.core
-        core.charge(Priced(ENERGY, (0.0, 7.5)))
+        core.charge(Priced(ENERGY, (0.0, 7.5), names=("mac", "a100")))
         state, page = await at.send("GET", "/dashboard/state"), await at.send("GET", "/metrics")
         said = await at.ask()
         again = Core(core.settings, KeyRing(), core.minds, now_s=core.now_s, rng=np.random.default_rng(0))
@@ -155,7 +171,7 @@ def test_prices_show_and_outlive_a_reload() -> None:
         assert [one["slot_price"] for one in state.json["systems"]] == [0.0, 7.5]  # type: ignore[attr-defined]  # a list
         assert b'wattshed_slot_price{system="a100"} 7.5' in page.body
         assert said.status == 200
-        assert at.rows[0].policy == "least cost at lambda 1 and (0, 7.5) a slot-second"
+        assert at.rows[0].policy == "least cost at lambda 1 with slots at 0 W on mac, 7.5 W on a100"
         assert again.policy == Priced(ENERGY, (0.0, 7.5))
         assert afresh.policy == Priced.free(ENERGY, 2)
 

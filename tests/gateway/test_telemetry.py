@@ -122,6 +122,21 @@ def test_joules_are_counted_as_they_come() -> None:
     assert page["wattshed_energy_receipts_total attributed m1"] == 1
 
 
+@pytest.mark.parametrize(
+    ("settlement", "how"),
+    [(Settlement("r", 15.0, 3.0, None), "assumed"), (Settlement("r", None, None, "pending"), "pending")],
+)
+def test_assumed_watts_are_called_so(settlement: Settlement, how: str) -> None:
+    """A receipt of a system whose watts nobody measured is assumed, and not attributed; one without joules says why."""
+    telemetry = Telemetry(replace(NAMES, assumed=frozenset({"m1"})))
+    telemetry.tell(ROW)
+    telemetry.tell(settlement)
+
+    page = said(telemetry)
+
+    assert [name for name in page if "receipts_total" in name] == [f"wattshed_energy_receipts_total {how} m1"]
+
+
 def test_counters_never_fall() -> None:
     """Attributed joules may be negative; their counter stands still until the sum has caught up."""
     telemetry = Telemetry(NAMES, fleet=lambda: (SystemLoad("m1", 0, 0, True),))

@@ -31,7 +31,7 @@ def tuned(problem: CapacityProblem, *, first_step: float = 1.0, seed: int = 0, t
     replay = Replay.of(problem, np.random.default_rng(seed), times)
     count, systems = replay.bucket.size, len(problem.names)
     slots, between_s = times * problem.capacity_slot_s / 1000.0, 1000.0 * CHUNK / count
-    loop = PriceLoop(ENERGY, systems, drain_s=30 * between_s, first_step=first_step)
+    loop = PriceLoop(Priced.free(ENERGY, systems), drain_s=30 * between_s, first_step=first_step)
     cost, used_slot_s = 0.0, np.zeros(systems)
     for start in range(0, count, CHUNK):
         spent, seconds = served(loop.policy, replay.costs, slice(start, start + CHUNK))
@@ -83,7 +83,7 @@ def test_prices_of_any_size_are_found(first_step: float) -> None:
 
 def test_prices_stay_finite_where_all_are_full() -> None:
     """A fleet asked for more than it has for days has prices, and finds its way back once there is room."""
-    loop = PriceLoop(ENERGY, 2, drain_s=30)
+    loop = PriceLoop(Priced.free(ENERGY, 2), drain_s=30)
 
     for at_s in range(5000):
         full = loop.observe(float(at_s), (1.5, 1.2))
@@ -94,9 +94,31 @@ def test_prices_stay_finite_where_all_are_full() -> None:
     assert roomy.prices == pytest.approx((0.0, 0.0), abs=1e-3)
 
 
+@pytest.mark.parametrize("utilisation", [(1.5,), (1.5, 1.5), (1.2, 1.2, 1.2)])
+def test_what_all_have_too_much_of_costs_nothing(utilisation: tuple[float, ...]) -> None:
+    """Overload that every system shares is cured by no price, and so it makes none."""
+    loop = PriceLoop(Priced.free(ENERGY, len(utilisation)), drain_s=10.0)
+
+    for at_s in range(50):
+        loop.observe(float(at_s), utilisation)
+
+    assert loop.policy.prices == (0.0,) * len(utilisation)
+
+
+def test_the_least_overloaded_stays_free() -> None:
+    """Where all have too much, those with more than the least of it grow dear."""
+    loop = PriceLoop(Priced.free(ENERGY, 3), drain_s=10.0)
+
+    for at_s in range(5):
+        loop.observe(float(at_s), (1.5, 1.2, 1.3))
+
+    first, least, last = loop.policy.prices
+    assert first > 0 == least < last
+
+
 def test_idle_systems_stay_free() -> None:
     """A price never falls below 0 and does not wind up while there is room."""
-    loop = PriceLoop(ENERGY, 2, drain_s=10.0)
+    loop = PriceLoop(Priced.free(ENERGY, 2), drain_s=10.0)
 
     for at_s in range(50):
         loop.observe(float(at_s), (0.2, 0.0))
@@ -108,14 +130,14 @@ def test_idle_systems_stay_free() -> None:
 def test_the_loop_is_a_pure_state_machine() -> None:
     """The same observations give the same prices."""
     seen = [(float(at_s), (1.0 + 0.5 * (at_s % 3 - 1), 0.9)) for at_s in range(40)]
-    one, other = (PriceLoop(ENERGY, 2, drain_s=10.0, target=0.8, start=(3.0, 0.0)) for _ in range(2))
+    one, other = (PriceLoop(Priced(ENERGY, (3.0, 0.0)), drain_s=10.0, target=0.8) for _ in range(2))
 
     assert [one.observe(*look).prices for look in seen] == [other.observe(*look).prices for look in seen]
 
 
 def test_observations_that_cannot_be_are_refused() -> None:
     """Time does not run back, and every system has a utilisation."""
-    loop = PriceLoop(ENERGY, 2, drain_s=10.0)
+    loop = PriceLoop(Priced.free(ENERGY, 2), drain_s=10.0)
     loop.observe(5.0, (0.0, 0.0))
 
     with pytest.raises(ValueError, match="time runs back by 1 s"):
@@ -123,6 +145,4 @@ def test_observations_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="2 systems have as many utilisations, got 1"):
         loop.observe(6.0, (0.0,))
     with pytest.raises(ValueError, match="are positive"):
-        PriceLoop(ENERGY, 2, drain_s=0.0)
-    with pytest.raises(ValueError, match="start with as many prices"):
-        PriceLoop(ENERGY, 2, drain_s=1.0, start=(1.0,))
+        PriceLoop(Priced.free(ENERGY, 2), drain_s=0.0)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wattshed.domain.cost import CostTable, Objective
 from wattshed.domain.system import FleetState
 from wattshed.policies.argmin import Argmin
-from wattshed.policies.policy import place
+from wattshed.policies.policy import Candidate, place
 from wattshed.policies.priced import Priced
 
 ENERGY = Objective(1.0)
@@ -80,6 +82,51 @@ def test_prices_that_cannot_be_are_refused(prices: tuple[float, ...], tilts: tup
         Priced(ENERGY, prices, tilts)
 
 
-def test_the_name_lists_the_prices() -> None:
-    """Reports show lambda and what a slot-second costs."""
-    assert Priced(ENERGY, (2.5, 0.0)).name == "least cost at lambda 1 and (2.5, 0) a slot-second"
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [
+        (Priced(ENERGY, (2.5, 0.0)), "least cost at lambda 1 with slots at 2.5 W, 0 W"),
+        (
+            Priced(Objective(0.5), (2.5, 0.0), names=("mac", "a100")),
+            "least cost at lambda 0.5 with slots at 2.5 U/s on mac, 0 U/s on a100",
+        ),
+    ],
+    ids=["watts", "names"],
+)
+def test_the_name_says_whose_prices_in_which_unit(policy: Priced, name: str) -> None:
+    """Reports show lambda and what a second in a slot costs, on which system where that is known."""
+    assert policy.name == name
+
+
+def test_as_many_names_as_prices() -> None:
+    """A name too few would put prices beside the wrong systems."""
+    with pytest.raises(ValueError, match="2 prices are of as many systems"):
+        Priced(ENERGY, (1.0, 2.0), names=("mac",))
+
+
+LAMS = st.floats(0.01, 1.0)
+SCALES = st.floats(0.1, 10.0)
+OBJECTIVES = st.builds(Objective, LAMS, SCALES, SCALES)
+
+
+@settings(deadline=None, max_examples=50)
+@given(OBJECTIVES, OBJECTIVES, st.floats(0.0, 100.0), st.floats(0.1, 100.0))
+def test_a_slot_costs_as_many_joules_whoever_asks(ours: Objective, theirs: Objective, price_w: float, s: float) -> None:
+    """Under another objective a slot of so many watts adds those to the watts that a second is worth there."""
+    priced = Priced(ours, (price_w * ours.lam / ours.energy_ref_j,)).under(theirs)
+
+    candidate = Candidate(1, 1, 7.0, s, 0.0, 0, 0, 1, 0, 0.0)
+    cost_j = priced.score(candidate, priced.parameters) * theirs.energy_ref_j / theirs.lam
+
+    assert cost_j == pytest.approx(7.0 + (theirs.exchange_w + price_w) * s, rel=1e-9)
+
+
+def test_an_objective_of_its_own() -> None:
+    """The policy's own changes nothing; speed alone pays no joules; prices in seconds stay seconds."""
+    priced, timed = Priced(Objective(0.5), (3.0, 1.0), (0.1, 0.0), ("a", "b")), Priced(Objective(0.0), (2.0,))
+
+    assert priced.under(Objective(0.5)) == priced
+    assert priced.under(Objective(0.0)) == Priced(Objective(0.0), (0.0, 0.0), (0.0, 0.0))
+    assert priced.under(ENERGY) == Priced(ENERGY, (6.0, 2.0), (0.2, 0.0))
+    assert priced.under(ENERGY).names == ("a", "b")
+    assert timed.under(Objective(0.75)) == Priced(Objective(0.75), (0.5,))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from wattshed.gateway.settings import Settings
-    from wattshed.gateway.settings_checks import Overrides
+    from wattshed.gateway.settings_assembly import Overrides
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed serve --demo[/]  ·  [bold]wattshed serve --config gateway.yaml[/]  ·  "
@@ -50,7 +50,7 @@ def command(
 
     Stops at once at Ctrl-C or SIGTERM for new requests, and when open streams have ended.
     """
-    from wattshed.gateway.settings_checks import Overrides
+    from wattshed.gateway.settings_assembly import Overrides
 
     if demo == (config is not None):
         raise UsageError("give either --config FILE or --demo")

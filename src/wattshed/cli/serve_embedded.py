@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from wattshed.gateway.demo_embedded import EmbeddedFleet
     from wattshed.gateway.settings import Settings
-    from wattshed.gateway.settings_checks import Overrides
+    from wattshed.gateway.settings_assembly import Overrides
 
 KEPT = {
     "quota": "by quotas",

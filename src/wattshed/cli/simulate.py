@@ -1,11 +1,13 @@
 """`wattshed simulate`: a fleet under load, with queues, batches, sleep and failures, policy beside policy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, check_seconds, emit
+from wattshed.cli.frame import JsonFlag, check_seconds, emit, stderr
 from wattshed.cli.reading import (
     ColumnFlag,
     ExchangeFlag,
@@ -80,13 +82,24 @@ def command(
     objective = objective_of(lam, exchange_w)
     chances = Chances(arrivals, process(arrivals), seeds, seed, queries, warm_up_s)
     reading = Reading(workload, columns_of(column or []), input_tokens, output_tokens, skip_bad)
-    evaluator = reading.evaluator(fleet)
-    named = rules([policy, *(against or [])], evaluator, objective)
-    comparison = with_progress(evaluator, named, chances, objective)
+    with told_if_stopped():
+        evaluator = reading.evaluator(fleet)
+        named = rules([policy, *(against or [])], evaluator, objective)
+        comparison = with_progress(evaluator, named, chances, objective)
     told = document(evaluator, comparison, chances)
     files = write(out, evaluator, comparison, told) if out else []
     told["files"] = [str(file) for file in files]
     emit(told, as_json=json_, show=lambda console: show(console, comparison, files))
+
+
+@contextmanager
+def told_if_stopped() -> Iterator[None]:
+    """Whoever stops the runs by hand is told that nothing has come of them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stderr().print("wattshed: the simulation was stopped before its end; nothing was written", soft_wrap=True)
+        raise
 
 
 def with_progress(
@@ -95,7 +108,6 @@ def with_progress(
     """All runs, with a bar on stderr that goes when they are done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from wattshed.cli.frame import stderr
     from wattshed.cli.simulate_scenario import compared
 
     columns = TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattshed.cli.frame import encoded, table
+from wattshed.cli.narrow import print_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,9 +44,9 @@ def show(console: "Console", comparison: "Comparison", files: Sequence[Path]) ->
     """Print the tables, and under them whatever qualifies their numbers."""
     from wattshed.report.simulation_words import caveats, verdicts
 
-    console.print(_policies(comparison.summaries))
-    console.print(_times(comparison.summaries))
-    console.print(_systems(comparison.summaries))
+    print_table(console, _policies(comparison.summaries))
+    print_table(console, _times(comparison.summaries), names=2)
+    print_table(console, _systems(comparison.summaries), names=2)
     for line in (*verdicts(comparison), *caveats(comparison)):
         console.print(line)
     for file in files:

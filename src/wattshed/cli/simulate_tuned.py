@@ -21,12 +21,14 @@ def simulate_tuned(scenario: "Scenario", objective: "Objective", *, period_s: fl
 
     from wattshed.gateway.slot_prices import Tuning
     from wattshed.policies.price_loop import PriceLoop
+    from wattshed.policies.priced import Priced
     from wattshed.simulator.run import Simulation
 
-    systems, target = len(scenario.machines), Tuning().target_utilisation
-    loop = PriceLoop(objective, systems, drain_s=DRAIN_PERIODS * period_s, target=target)
+    names, target = tuple(machine.name for machine in scenario.machines), Tuning().target_utilisation
+    start = Priced(objective, (0.0,) * len(names), names=names)
+    loop = PriceLoop(start, drain_s=DRAIN_PERIODS * period_s, target=target)
     simulation, sent = Simulation(scenario, seed=seed), _Sent(scenario, period_s)
-    loop.observe(float(scenario.arrival_s[0]), (0.0,) * systems)
+    loop.observe(float(scenario.arrival_s[0]), (0.0,) * len(names))
     for at_s in np.arange(scenario.arrival_s[0] + period_s, scenario.arrival_s[-1], period_s).tolist():
         simulation.advance(at_s)
         simulation.policy = loop.observe(at_s, sent.utilisation(simulation.positions, at_s))

@@ -374,7 +374,10 @@ METRICS: Final = (
         "wattshed_undelivered_joules_total", "counter", ("node",), "joules of requests that were told they have none"
     ),
     Metric(
-        "wattshed_energy_receipts_total", "counter", ("system", "reason"), "receipts settled; `attributed` or why not"
+        "wattshed_energy_receipts_total",
+        "counter",
+        ("system", "reason"),
+        "receipts settled: `attributed`, `assumed` (of watts that nobody measured) or why not",
     ),
     Metric("wattshed_energy_windows_total", "counter", ("node", "reason"), "windows of agents; `counted` or why not"),
     Metric(

@@ -23,4 +23,5 @@ def among(policy: Policy, moved: Mapping[int, int]) -> Policy:
 def priced_among(policy: Priced, machines: Sequence[int]) -> Priced:
     """The prices of these machines alone."""
     tilts = tuple(policy.tilts[machine] for machine in machines) if policy.tilts else ()
-    return replace(policy, prices=tuple(policy.prices[machine] for machine in machines), tilts=tilts)
+    names = tuple(policy.names[machine] for machine in machines) if policy.names else ()
+    return replace(policy, prices=tuple(policy.prices[machine] for machine in machines), tilts=tilts, names=names)

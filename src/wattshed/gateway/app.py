@@ -265,7 +265,7 @@ class Gateway:
             group.create_task(core.health.watch(core.probes()))
             group.create_task(core.tune())
             for polling in self._pollings(core):
-                group.create_task(polling.run())
+                self._minds.metering.poll(polling, group)
 
     def _settled(self, core: Core, settlement: Settlement) -> None:
         due = core.settled(settlement)
@@ -388,6 +388,7 @@ def _names(core: Core) -> Names:
         frozenset(model.name for model in models),
         frozenset(system.name for system in systems),
         frozenset(core.keys.names),
+        frozenset(system.name for system in systems if any(one.joules == "assumed" for one in system.serves)),
     )
 
 

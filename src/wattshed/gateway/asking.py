@@ -27,9 +27,9 @@ Bar = Literal["no_such_model", "unavailable", "too_long", "all_tried", "busy", "
 BAR_WORDS: Final[Mapping[Bar, str]] = MappingProxyType(
     {
         "no_such_model": "has not the model",
-        "unavailable": "is down",
+        "unavailable": "is unavailable",
         "too_long": "is too small for it",
-        "all_tried": "has failed it",
+        "all_tried": "failed this request",
         "busy": "is full",
         "beyond_wishes": "is beyond what was asked for",
     }

@@ -25,6 +25,7 @@ from wattshed.gateway.health import Health
 from wattshed.gateway.keys import KeyRing
 from wattshed.gateway.ledger import Settlement
 from wattshed.gateway.live import LiveFleet
+from wattshed.gateway.metering import Metering
 from wattshed.gateway.openai_body import Call
 from wattshed.gateway.prefixes import PrefixIndex
 from wattshed.gateway.router import Router
@@ -75,8 +76,10 @@ class ModelDesk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Minds:
-    """What was learned from traffic, and outlives a reload."""
+    """What was learned from traffic, and whose joules are awaited: what outlives a reload."""
 
+    latest: dict[str, Attempt] = field(default_factory=dict)
+    metering: Metering = field(default_factory=Metering)
     lengths: LengthPredictor = field(default_factory=LengthPredictor)
     slot_prices: KnownPrices = field(default_factory=dict)
     tokens: TokenEstimate = field(default_factory=TokenEstimate)
@@ -129,10 +132,10 @@ class Core:
         self.allowances = Allowances(now_s=now_s)
         self.upstreams = tuple(Upstream(one.url, one.upstream or settings.upstream, now_s=now_s) for one in systems)
         self._agents: list[Upstream] = []
-        self._latest: dict[str, Attempt] = {}
-        self.nodes = tuple(None if system.agent is None else NodeEnergy(_terms(system), now_s()) for system in systems)
+        self._latest = minds.latest
         self.policy, self._tuned = self._tuning()
         self.desks = {model.name: self._desk(model.name, rng) for model in settings.models}
+        self.nodes = tuple(map(self._node, systems))  # last: nodes may be the old core's, and must not change in vain
 
     @property
     def idle(self) -> bool:
@@ -257,6 +260,12 @@ class Core:
         start = begun(policy, self.minds.slot_prices, self._system_names)
         slots = [system.slots for system in settings.systems]
         return start, SlotPrices(settings.tuning, self.live, slots, start=start, at_s=self.now_s())
+
+    def _node(self, system: SystemSettings) -> NodeEnergy | None:
+        """Whose joules the machine's agent counts are, if it has one."""
+        if system.agent is None:
+            return None
+        return self.minds.metering.node(system.agent.url, _terms(system), self.now_s())
 
     def _desk(self, model: str, rng: np.random.Generator) -> ModelDesk:
         settings = self.settings

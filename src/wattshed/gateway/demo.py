@@ -29,8 +29,9 @@ from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.reply import Reply
 from wattshed.gateway.server import Server
 from wattshed.gateway.settings import Settings, SystemSettings
-from wattshed.gateway.settings_checks import BUNDLED, DEMO_PREDICTORS, Overrides, Site
+from wattshed.gateway.settings_assembly import Overrides
 from wattshed.gateway.settings_file import settings_of
+from wattshed.gateway.settings_site import BUNDLED, DEMO_PREDICTORS, Site
 from wattshed.gateway.wire import Request, is_loopback
 from wattshed.predictors.file import load
 

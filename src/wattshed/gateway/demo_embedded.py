@@ -30,8 +30,9 @@ from wattshed.gateway.demo_measured import Subject, measured
 from wattshed.gateway.demo_meter import DemoMeter
 from wattshed.gateway.server import Server
 from wattshed.gateway.settings import Settings
-from wattshed.gateway.settings_checks import Overrides, Site
+from wattshed.gateway.settings_assembly import Overrides
 from wattshed.gateway.settings_file import settings_of
+from wattshed.gateway.settings_site import Site
 from wattshed.predictors.file import save
 
 SHARES: Final = {"whole": 1.0, "quarter": 0.25}

@@ -102,11 +102,12 @@ class SystemLoad:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names that labels may have, of models, systems and keys."""
+    """Names that labels may have, of models, systems and keys; `assumed` are systems whose watts nobody measured."""
 
     models: frozenset[str] = frozenset()
     systems: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
+    assumed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

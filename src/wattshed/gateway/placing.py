@@ -79,8 +79,9 @@ class Placement(NamedTuple):
 
     @property
     def bars(self) -> dict[int, Bar]:
-        """Why the other systems could not be chosen, by position."""
-        return dict(barred(self.scene.stages, len(self.desk.names)))
+        """Why the other systems could not be chosen, by position; one that failed the request may be well otherwise."""
+        bars = barred(self.scene.stages, len(self.desk.names))
+        return {position: "all_tried" if position in self.ask.tried else bar for position, bar in bars}
 
     @property
     def baseline(self) -> int:

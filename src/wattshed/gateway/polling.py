@@ -22,7 +22,8 @@ from wattshed.domain.energy import Part
 from wattshed.errors import WattshedError
 from wattshed.gateway.agent import Told
 from wattshed.gateway.client import Upstream
-from wattshed.gateway.energy import NodeEnergy, Window, split
+from wattshed.gateway.energy import NodeEnergy, Window
+from wattshed.gateway.energy_split import split
 from wattshed.gateway.events import NodeWindow
 from wattshed.gateway.failures import UpstreamError
 from wattshed.gateway.ledger import Settlement
@@ -106,6 +107,14 @@ class Polling:
         self._reason = "not_bracketed"
         self._silent = False
         self._undelivered_j = 0.0
+
+    def follow(self, before: "Polling") -> None:
+        """Go on from where another has stopped; with other parts joules begin anew, and so does idle power."""
+        self._undelivered_j = before._undelivered_j
+        if self._parts == before._parts:
+            self._mark, self._reason, self._silent = before._mark, before._reason, before._silent
+        else:
+            self.node.forget_idle()
 
     async def run(self, period_s: float = PERIOD_S, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Poll until cancelled."""

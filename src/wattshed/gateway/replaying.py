@@ -28,7 +28,7 @@ from wattshed.gateway.failures import UpstreamError
 from wattshed.gateway.ledger import Row, Settlement
 from wattshed.gateway.server import Server
 from wattshed.gateway.settings import Settings
-from wattshed.gateway.settings_checks import Overrides
+from wattshed.gateway.settings_assembly import Overrides
 from wattshed.gateway.wire import Headers
 from wattshed.policies.policy import Policy
 

@@ -6,10 +6,10 @@
     finished(ticket, outcome)      gives the slot back, the first time that it is called and never again
 
 Nothing here awaits: between `place` and `begin` nobody else decides. Policies are the planner's own objects, asked by
-`choose`; a threshold on n sees the mean of the forecast, rounded to a whole token. `Argmin` minimises the objective of
-the request where it has one; a wish for one thing alone turns it into "least energy within X seconds" or "least time
-within Y joules". Other policies choose in their way among the systems that keep the wishes: slots' prices are in units
-of one objective, so `Priced` keeps to that. Where none keeps them, the one that goes least beyond, by ratio, serves.
+`choose`; a threshold on n sees the mean of the forecast, rounded to a whole token. `Argmin` and `Priced` minimise the
+objective of the request where it has one; a wish for one thing alone turns it into "least energy within X seconds" or
+"least time within Y joules". Other policies choose in their way among the systems that keep the wishes. Where none
+keeps them, the one that goes least beyond, by ratio, serves.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,8 +69,8 @@ class Router:
         pricing, shadowing = Pricing(systems), None if shadow is None else Bound.of(shadow, len(systems))
         self._desk = Desk(tuple(systems), names, pricing, Bound.of(baseline, len(systems)), shadowing)
         self._bound, self._own = Bound.of(policy, len(systems)), _objective_of(policy)
-        self._fixed = isinstance(policy, Priced)
-        self._argmins: dict[Objective, Bound] = {}
+        self._priced = policy if isinstance(policy, Priced) else None
+        self._by_objective: dict[Objective, Bound] = {}
         self._draws = any(
             bound is not None and bound.rotates for bound in (self._bound, self._desk.baseline, shadowing)
         )
@@ -85,6 +85,8 @@ class Router:
     def adopt(self, policy: Priced) -> None:
         """Decide by these prices from now on, where prices decided before."""
         self._bound, self._own = replace(self._bound, name=policy.name, parameters=policy.parameters), policy.objective
+        self._priced = policy
+        self._by_objective.clear()
 
     def leave(self) -> None:
         """Let go of a fleet that was shared."""
@@ -198,19 +200,19 @@ class Router:
 
     def _objective(self, ask: Ask) -> Objective | None:
         """What is minimised for a request, if the policy minimises anything."""
-        if self._own is None or self._fixed:
-            return self._own
+        if self._own is None:
+            return None
         return ask.wishes.objective or ask.objective or self._own
 
     def _policy_for(self, objective: Objective | None) -> Bound:
         if objective is None or objective is self._own:
             return self._bound
-        bound = self._argmins.get(objective)
+        bound = self._by_objective.get(objective)
         if bound is None:
-            if len(self._argmins) >= _MOST_OBJECTIVES:
-                self._argmins.clear()
-            argmin = Argmin(objective)
-            bound = self._argmins[objective] = replace(self._bound, name=argmin.name, parameters=argmin.parameters)
+            if len(self._by_objective) >= _MOST_OBJECTIVES:
+                self._by_objective.clear()
+            policy = Argmin(objective) if self._priced is None else self._priced.under(objective)
+            bound = self._by_objective[objective] = replace(self._bound, name=policy.name, parameters=policy.parameters)
         return bound
 
     def _refusal(self, ask: Ask, look: Look, at: int, stages: list[Stage]) -> NoSystemError:

@@ -14,7 +14,18 @@ from pydantic import model_validator as validator
 from wattshed.domain.cost import Objective
 from wattshed.gateway.health import HealthSettings
 from wattshed.gateway.settings import Joules, LimitSettings, Listen, LogSettings
-from wattshed.gateway.settings_parts import Amount, Duration, FilePath, Lambda, Name, Part, Secretive, Url, read
+from wattshed.gateway.settings_parts import (
+    Amount,
+    Duration,
+    FilePath,
+    GridCarbon,
+    Lambda,
+    Name,
+    Part,
+    Secretive,
+    Url,
+    read,
+)
 from wattshed.gateway.settings_policies import ArgminPart, PolicyPart, RoundRobinPart
 from wattshed.gateway.wire import UpstreamTimeouts, WireLimits
 
@@ -88,7 +99,7 @@ class SystemPart(Secretive):
     sleeps_after_s: Duration | None = None
     agent: AgentPart | None = None
     upstream: TimeoutsPart | None = None
-    grid_carbon_g_per_kwh: Amount | None = None
+    grid_carbon_g_per_kwh: GridCarbon | None = None
 
     @validator(mode="after")
     def _one_that_sleeps(self) -> Self:
@@ -162,7 +173,7 @@ class Document(Secretive):
     wire: Annotated[InstanceOf[WireLimits], read(WireLimits)] = WireLimits()
     upstream: Annotated[InstanceOf[UpstreamTimeouts], read(UpstreamTimeouts)] = UpstreamTimeouts()
     health: Annotated[InstanceOf[HealthSettings], read(HealthSettings)] = HealthSettings()
-    grid_carbon_g_per_kwh: Amount | None = None
+    grid_carbon_g_per_kwh: GridCarbon | None = None
     ledger: LedgerPart | None = None
     log: Annotated[InstanceOf[LogSettings], read(LogSettings)] = LogSettings()
     otel: OtelPart | None = None

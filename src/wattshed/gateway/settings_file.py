@@ -18,8 +18,9 @@ from pydantic_core import ErrorDetails
 from wattshed.errors import InputError
 from wattshed.files import read_whole
 from wattshed.gateway.settings import Secret, Settings
-from wattshed.gateway.settings_checks import Flaw, Overrides, Site, Steps, assembled
+from wattshed.gateway.settings_assembly import Overrides, assembled
 from wattshed.gateway.settings_document import Document
+from wattshed.gateway.settings_site import Flaw, Site, Steps
 
 _WANTED: Final = "the YAML file of a gateway (see the guide 'Serve'), or try: wattshed serve --demo"
 _MOST_SHOWN: Final = 60

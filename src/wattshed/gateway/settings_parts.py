@@ -1,7 +1,7 @@
 """What gateway.yaml is made of: strict parts, sections read into frozen values, and kinds of texts and numbers."""
 
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, Self, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Self, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -45,12 +45,25 @@ def _http(url: str) -> str:
     return bare
 
 
+_MOST_CARBON_G: Final = 2000.0
+"""For a kilowatt-hour, more than any grid emits: coal emits 820 g over its life in the median, 910 at most (IPCC, AR5
+WG III, table A.III.2)."""
+
+
+def _grid(carbon_g_per_kwh: float) -> float:
+    """What a grid emits; ValueError beyond any, and below 1 g, where wind and nuclear power emit 11 and 12 (ibid.)."""
+    if 0 < carbon_g_per_kwh < 1 or carbon_g_per_kwh > _MOST_CARBON_G:
+        raise ValueError(f"expected grams, 0 or 1 to {_MOST_CARBON_G:.0f}")
+    return carbon_g_per_kwh
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FilePath = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Url = Annotated[str, Field(max_length=1000), AfterValidator(_http)]
 Lambda = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, Field(gt=0)]
+GridCarbon = Annotated[Amount, AfterValidator(_grid)]
 
 
 class Part(BaseModel):

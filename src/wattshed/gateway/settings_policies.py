@@ -1,8 +1,9 @@
 """The policies of gateway.yaml, by `kind`: which keys each has, and the planner's own object that it becomes."""
 
-from typing import Annotated, Literal, Self
+import json
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic import model_validator as validator
 
 from wattshed.domain.cost import Objective
@@ -13,6 +14,9 @@ from wattshed.policies.fixed import AllTo, Random, RoundRobin
 from wattshed.policies.policy import Policy
 from wattshed.policies.priced import Priced
 from wattshed.policies.threshold import Pair, ProductThreshold, Reading, Threshold, TwoThresholds
+
+_MOST_SHOWN: Final = 200
+"""Characters of what stands in the file that a message repeats."""
 
 
 class ArgminPart(Part):
@@ -102,11 +106,19 @@ class TwoThresholdsPart(_PairPart):
         return TwoThresholds(self.pair(names), self.most_input_tokens, self.most_output_tokens, self.reading)
 
 
+def _file_of_prices(given: object) -> object:
+    """The same, unless it is the prices themselves."""
+    if isinstance(given, dict):
+        shown = json.dumps({"prices": given}, default=str)
+        raise ValueError(f"expected a file that holds the prices: name one in which stands {shown[:_MOST_SHOWN]}")
+    return given
+
+
 class PricedPart(Part):
     """By the prices of slots: a plan's, or such as find themselves."""
 
     kind: Literal["priced"]
-    prices: FilePath | None = None
+    prices: Annotated[FilePath | None, BeforeValidator(_file_of_prices)] = None
     self_tuned: bool = False
     target_utilisation: float = Field(default=Tuning().target_utilisation, gt=0, le=1)
     every_s: Duration = Tuning().every_s
@@ -127,7 +139,7 @@ class PricedPart(Part):
 
     def policy(self, names: list[str], objective: Objective) -> Policy:
         """The policy without prices; those of a file are read where files are."""
-        return Priced.free(objective, len(names))
+        return Priced(objective, (0.0,) * len(names), names=tuple(names))
 
 
 PolicyPart = Annotated[

@@ -47,11 +47,9 @@ class SlotPrices:
         self._live, self._slots, self._at_s = live, slots, at_s
         self._sent_s = live.sent_s
         self._loop = PriceLoop(
-            start.objective,
-            len(slots),
+            start,
             drain_s=_DRAIN * tuning.every_s,
             target=tuning.target_utilisation,
-            start=start.prices,
         )
         self._loop.observe(at_s, (0.0,) * len(slots))
 
@@ -78,12 +76,18 @@ def read_prices(path: Path, names: Sequence[str], objective: Objective) -> Price
         raise InputError(f"holds no prices of slots ({error})", path=path, fix=fix) from error
     missing = [name for name in names if name not in plan.prices]
     if missing:
-        known = ", ".join(plan.prices)
-        raise InputError(f"has no price of {missing[0]!r}, only of {known}", path=path, field="prices")
+        problem = f"has no price of {_listed(missing)}, only of {_listed(list(plan.prices))}"
+        strange = [name for name in plan.prices if name not in names]
+        rename = f", or call {_listed(strange)} as the systems are called here" if strange else ""
+        raise InputError(problem, path=path, field="prices", fix=f"add what is missing{rename}")
     try:
         return plan.policy(names, objective)
     except ValueError as error:
         raise InputError(str(error), path=path, field="prices") from error
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names)) or "nobody"
 
 
 class _Goal(msgspec.Struct, frozen=True):
@@ -108,7 +112,7 @@ class _Plan(msgspec.Struct):
         if not all(map(isclose, ours, theirs)):
             raise ValueError(f"are in units of the objective (lam, J, s) {theirs}, and the one here is {ours}")
         tilts = tuple(self.tilts.get(name, 0.0) for name in names)
-        return Priced(objective, tuple(self.prices[name] for name in names), tilts if any(tilts) else ())
+        return Priced(objective, tuple(self.prices[name] for name in names), tilts if any(tilts) else (), tuple(names))
 
 
 def prices_of(policy: object) -> tuple[float, ...] | None:
@@ -120,4 +124,4 @@ def begun(policy: Priced, known: KnownPrices, names: Sequence[str]) -> Priced:
     """The policy with the prices that systems of these names had before a reload, under the same objective."""
     of = policy.objective
     prices = tuple(known.get((name, of), price) for name, price in zip(names, policy.prices, strict=True))
-    return Priced(of, prices)
+    return Priced(of, prices, names=tuple(names))

@@ -162,7 +162,8 @@ class Telemetry:
     def _settled(self, settlement: Settlement) -> None:
         row = self._unsettled.pop(settlement.request, None)
         system = self._system(row.system if row else None)
-        self._counts.add("wattshed_energy_receipts_total", 1.0, system, settlement.reason or "attributed")
+        how = "assumed" if system in self.names.assumed else "attributed"
+        self._counts.add("wattshed_energy_receipts_total", 1.0, system, settlement.reason or how)
         if settlement.energy_j is not None:
             self._counts.add_signed("wattshed_attributed_joules_total", settlement.energy_j, system)
         self._checked(self.drift.counted(settlement))

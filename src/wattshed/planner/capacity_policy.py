@@ -33,7 +33,7 @@ def priced_policy(assignment: Assignment, objective: Objective) -> Priced:
     prices = np.maximum(assignment.shadow_prices + intercepts, 0.0)
     prices[problem.capacity_slot_s == 0] = 2 * prices.max() + problem.cost.max() / (problem.runtime_s.mean() or 1.0)
     tilts = tuple(float(slope) for slope in slopes) if slopes.any() else ()
-    return Priced(objective, tuple(float(price) for price in prices), tilts)
+    return Priced(objective, tuple(float(price) for price in prices), tilts, problem.names)
 
 
 def _lines(assignment: Assignment) -> Floats:

@@ -9,14 +9,15 @@ One price a system, each a proportional and integral controller of its own utili
 While the error keeps its sign the gain doubles, and each time it changes sign the gain halves (Kesten, Annals of
 Mathematical Statistics 29, 1958: steps that shrink as signs alternate converge to the root through noise), so prices in
 any unit are found, from any start. The backlog is what queues hold; to drain it pays back what was overspent on the
-way. No clock and no chance in here: `observe` is told the instant, and returns the policy to go on with.
+way. Overload that all systems have in common is left out: no price cures it, and prices that rose together would fall
+slowly together once it is over. No clock and no chance in here: `observe` is told the instant, and returns the policy
+to go on with.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from wattshed.domain.cost import Objective
 from wattshed.policies.priced import Priced
 
 _PATIENCE: Final = 3
@@ -68,32 +69,28 @@ class _Price:
 class PriceLoop:
     """Prices of the slots of S systems, found by watching how busy these are.
 
-    `start` are prices to begin with (a plan's), else 0. `target` is the utilisation to hold; queues want it below 1.
-    `drain_s` is the time in which a backlog is to be worked off: some 30 times the interval between observations.
-    `first_step` is the first guess of a price, in U per slot-second; off by a thousandfold it costs ten observations.
+    `start` has the prices to begin with, a plan's or none at all (`Priced.free`). `target` is the utilisation to hold;
+    queues want it below 1. `drain_s` is the time in which a backlog is to be worked off: some 30 times the interval
+    between observations. `first_step` is the first guess of a price, in U per slot-second; off by a thousandfold it
+    costs ten observations.
     """
 
     def __init__(
         self,
-        objective: Objective,
-        systems: int,
+        start: Priced,
         *,
         drain_s: float,
         target: float = 1.0,
-        start: Sequence[float] | None = None,
         first_step: float = 1.0,
     ) -> None:
         if not (drain_s > 0 and target > 0 and first_step > 0):
             raise ValueError("drain_s, target and first_step are positive")
-        self._objective, self._drain_s, self._target = objective, drain_s, target
+        self._drain_s, self._target = drain_s, target
         self._last_at_s: float | None = None
-        first = Priced.free(objective, systems) if start is None else Priced(objective, tuple(map(float, start)))
-        if len(first.prices) != systems:
-            raise ValueError(f"{systems} systems start with as many prices, got {len(first.prices)}")
-        self._policy = first
+        self._policy = replace(start, tilts=())
         self._prices = [
             _Price(first_step, price, max(first_step, 0.1 * price), _DEAREST * max(first_step, price))
-            for price in first.prices
+            for price in start.prices
         ]
 
     @property
@@ -114,9 +111,11 @@ class PriceLoop:
         if passed_s < 0:
             raise ValueError(f"time runs back by {-passed_s:g} s")
         self._last_at_s = at_s
+        excess = [float(share) - self._target for share in utilisation]
+        common = max(0.0, min(excess))
         prices = [
-            price.observe(float(share) - self._target, passed_s, self._drain_s)
-            for price, share in zip(self._prices, utilisation, strict=True)
+            price.observe(own - common, passed_s, self._drain_s)
+            for price, own in zip(self._prices, excess, strict=True)
         ]
-        self._policy = Priced(self._objective, tuple(prices))
+        self._policy = replace(self._policy, prices=tuple(prices))
         return self._policy

@@ -83,12 +83,15 @@ def _told(one: Compared, quantity: Ratioed) -> str:
 
 def _row(one: Drift) -> tuple[str, ...]:
     span = "–" if one.span_s is None else f"{hours(one.span_s):.2f}"
-    seconds = f"{one.mean_runtime_s:.4g}", *map(_percent, (one.seconds_range, one.seconds_trend))
+    seconds = f"{one.mean_runtime_s:.4g}", *_moved(one.seconds_range, one.seconds_trend)
     joules = "–" if one.mean_energy_j is None else f"{one.mean_energy_j:.4g}"
     session = "–" if one.session is None else str(one.session)
     place = (one.system.label, one.system.host or "–", session, str(one.shape), str(one.trials), span)
-    return *place, *seconds, joules, *map(_percent, (one.joules_range, one.joules_trend))
+    return *place, *seconds, joules, *_moved(one.joules_range, one.joules_trend)
 
 
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else in_percent(fraction, 1)
+def _moved(spread: float | None, trend: float | None) -> tuple[str, str]:
+    """A range, and a trend with its sign."""
+    if spread is None or trend is None:
+        return "–", "–"
+    return f"{percent(spread):.1f} %", in_percent(trend, 1)
