@@ -154,12 +154,13 @@ def test_bounds_lie_around_the_mean(m: int, lengths: Forecast, position: int) ->
 def test_waiting_and_waking_count() -> None:
     """The wait is part of all times, the wake cost part of the energy and of both its bounds."""
     pricing, known = Pricing([served("node", batch())]), Forecast.exactly(50)
-    awake = pricing.price(0, 100, known)
+    awake, awake_ttft_s = pricing.price(0, 100, known), pricing.ttft_s(0, 100)
+    waking = Moment(wait_s=3.0, wake_energy_j=70.0)
 
-    woken = pricing.price(0, 100, known, Moment(wait_s=3.0, wake_energy_j=70.0))
+    woken, woken_ttft_s = pricing.price(0, 100, known, waking), pricing.ttft_s(0, 100, waking)
 
-    assert awake.ttft_s is not None
-    assert woken.ttft_s == pytest.approx(awake.ttft_s + 3)
+    assert awake_ttft_s is not None
+    assert woken_ttft_s == pytest.approx(awake_ttft_s + 3)
     assert (woken.runtime_s, woken.runtime_p95_s) == pytest.approx((awake.runtime_s + 3, awake.runtime_p95_s + 3))
     assert woken.energy_lower_j == pytest.approx(awake.energy_lower_j + 70)
 
@@ -167,7 +168,7 @@ def test_waiting_and_waking_count() -> None:
 @pytest.mark.parametrize("position", [0, 3])
 def test_forms_that_claim_nothing_tell_no_first_token(position: int) -> None:
     """A table or a regression read at one output token is no time to first token."""
-    assert Pricing(ONE_OF_EACH).price(position, 100, Forecast.exactly(50)).ttft_s is None
+    assert Pricing(ONE_OF_EACH).ttft_s(position, 100) is None
 
 
 @pytest.mark.parametrize(

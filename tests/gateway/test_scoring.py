@@ -128,9 +128,9 @@ def scene(seed: int, systems: int) -> Scene:
     rng = np.random.default_rng(seed)
     energy_j, runtime_s, wait_s = rng.integers(1, 5, (3, systems)).astype(np.float64)
     fleet = FleetState(wait_s, rng.integers(0, 5, systems), np.ones(systems, np.bool_))
-    query = Query(int(rng.integers(1, 100)), int(rng.integers(1, 100)))
+    m, n = rng.integers(1, 100, 2).tolist()
     look = Look(fleet, np.arange(systems), frozenset())
-    return Scene(query, Expected(energy_j, runtime_s, 5.0), look, [], int(rng.integers(9)), float(rng.random()))
+    return Scene(m, n, Expected(energy_j, runtime_s, 5.0), look, [], int(rng.integers(9)), float(rng.random()))
 
 
 @pytest.mark.parametrize("systems", [4, 9])
@@ -148,7 +148,7 @@ def test_at_once_decides_as_one_by_one(policy: Policy, systems: int) -> None:
         assert bound.best(drawn, left) == decision.position
         assert decision == choose(
             policy,
-            drawn.query,
+            Query(drawn.input_tokens, drawn.output_tokens),
             names,
             expected.energy_j.tolist(),
             expected.runtime_s.tolist(),

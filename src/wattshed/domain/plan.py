@@ -1,15 +1,18 @@
 """Decisions and plans: where one query goes, and where all of them go (the partition {Q_s} of Equations 2-4)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Where one query goes. `scores` has one entry a system, lower is better, infinite where it cannot go."""
+class Decision(NamedTuple):
+    """Where one query goes. `scores` has one entry a system, lower is better, infinite where it cannot go.
+
+    Made twice a request, hence a bare tuple.
+    """
 
     system: str
     position: int

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from wattshed.gateway.admission import Allowances, Slots
 from wattshed.gateway.among import among, priced_among
@@ -32,6 +33,7 @@ from wattshed.gateway.router import Router
 from wattshed.gateway.served import ServedSystem
 from wattshed.gateway.settings import AgentSettings, Serving, Settings, SystemSettings
 from wattshed.gateway.slot_prices import KnownPrices, SlotPrices, begun
+from wattshed.gateway.story import fresh_names
 from wattshed.gateway.tokens import TokenEstimate
 from wattshed.gateway.usage import Usage
 from wattshed.gateway.wire import bearer
@@ -123,6 +125,7 @@ class Core:
         systems, limits = settings.systems, settings.limits
         self.settings, self.keys, self.minds, self.now_s = settings, keys, minds, now_s
         self.names = settings.names()
+        self.fresh_names = fresh_names(rng.spawn(1)[0])  # a child's draws take none from the policies
         self._tokenizers = {one.name: one.vocabulary for one in settings.models if one.vocabulary is not None}
         self.prefixes = PrefixIndex(limits.most_prefix_blocks)
         kept = None if before is None else before.machines_for(settings)
@@ -190,7 +193,7 @@ class Core:
     def counted(self, model: str, call: Call, body: bytes) -> Call:
         """The call with its tokens as the model's tokenizer counts them, where it has one."""
         tokenizer = self._tokenizers.get(model)
-        return call if tokenizer is None else replace(call, counted=tokenizer.counted(body))
+        return call if tokenizer is None else structs.replace(call, counted=tokenizer.counted(body))
 
     def learn(self, call: Call, key: LengthKey, usage: Usage) -> None:
         """What an engine counted, for the next forecasts."""

@@ -56,7 +56,7 @@ class Exchange:
 
     def __init__(self, core: Core, request: Request, reply: Reply, *, tell: Callable[[Event], None]) -> None:
         self._core, self._request, self._reply, self._tell = core, request, reply, tell
-        self.story = Story.of(request, core.now_s())
+        self.story = Story.of(request, next(core.fresh_names), core.now_s())
         self._tried: set[int] = set()
         self._failure: Refusal | None = None
         self._spent_tokens = 0.0
@@ -165,7 +165,8 @@ class Exchange:
 
             def first_token() -> None:
                 desk.router.first_token(ticket)
-                core.first_token(stand, self._attempt_now)
+                if story.metered:
+                    core.first_token(stand, self._attempt_now)
 
             await (passing.stream(first_token) if passing.streams else passing.whole(first_token))
             if story.outcome == "done":
@@ -201,21 +202,23 @@ class Exchange:
         story = self.story
         assert story.ask is not None  # foresee() has made it
         self._core.health.begun(stand.machine)
-        expected = Tokens(story.ask.input_tokens, max(1, round(story.ask.forecast.mean)))
         story.metered = stand.system.agent is not None
-        self._core.began(stand, self._attempt_now, expected)
+        if story.metered:
+            expected = Tokens(story.ask.input_tokens, max(1, round(story.ask.forecast.mean)))
+            self._core.began(stand, self._attempt_now, expected)
 
     def _finished(self, desk: ModelDesk, stand: Stand, ticket: Ticket) -> None:
         """Give back the ticket, and tell the node's meter when the request was there."""
         usage, outcome = self.story.usage, self.story.outcome
-        tokens = None if usage is None else Tokens(usage.input_tokens, max(1, usage.output_tokens))
         desk.router.finished(
             ticket,
             _OUTCOMES.get(outcome, "failed"),
             input_tokens=None if usage is None else usage.input_tokens,
             output_tokens=None if usage is None else usage.output_tokens,
         )
-        self._core.finished(stand, self._attempt_now, tokens)
+        if self.story.metered:
+            tokens = None if usage is None else Tokens(usage.input_tokens, max(1, usage.output_tokens))
+            self._core.finished(stand, self._attempt_now, tokens)
         if outcome == "client_gone":
             self._core.health.released(stand.machine)
 

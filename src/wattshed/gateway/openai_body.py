@@ -13,7 +13,6 @@ What is said in prompts is never kept: a `Call` holds its length and hashes of i
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -43,8 +42,7 @@ _WHERE: Final = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(.+)`")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What a request asks for, as far as it bears on where it should go.
 
     `most_output_tokens` is the client's cap, `None` where it set none. `prompt_bytes` counts prompt and tools without

@@ -10,11 +10,11 @@ While an answer is full of pieces that nobody has read, its socket is not read e
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol, cast
 
 import httptools
+import msgspec
 
 from wattshed.gateway.answer import Answer
 from wattshed.gateway.failures import Reason, UpstreamError
@@ -41,8 +41,7 @@ class Pool(Protocol):
         """It is closed."""
 
 
-@dataclass(slots=True)
-class _Progress:
+class _Progress(msgspec.Struct):
     """How far the answer to one request has come. `framed` says that it tells its end by a length or by chunks."""
 
     heard_bytes: int = 0

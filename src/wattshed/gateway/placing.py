@@ -38,6 +38,13 @@ class Desk:
             position, ask.input_tokens, ask.forecast, moment, cached_tokens=cached_tokens, mean=mean
         )
 
+    def ttft_s(self, ask: Ask, scene: Scene, position: int) -> float | None:
+        """Seconds to the first token there, where the predictor can tell."""
+        cached_tokens = ask.cached_tokens.get(position, 0)
+        return self.pricing.ttft_s(
+            position, ask.input_tokens, self.moment(scene.look, position), cached_tokens=cached_tokens
+        )
+
     def moment(self, look: Look, position: int) -> Moment:
         """What one system was doing."""
         wake_energy_j = self.systems[position].wake_energy_j if position in look.asleep else 0.0
@@ -118,7 +125,8 @@ class Placement(NamedTuple):
         )
 
     def _costs(self, position: int) -> str:
-        energy_j, runtime_s = self.scene.expected.energy_j[position], self.scene.expected.runtime_s[position]
+        expected = self.scene.expected
+        energy_j, runtime_s = float(expected.energy_j[position]), float(expected.runtime_s[position])
         wait_s = float(self.scene.look.fleet.wait_s[position])
         waiting = f" ({_rounded(wait_s)} s of it waiting)" if wait_s else ""
         return f"{_rounded(energy_j)} J and {_rounded(runtime_s + wait_s)} s{waiting}"

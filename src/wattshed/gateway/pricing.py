@@ -32,7 +32,7 @@ class Price(NamedTuple):
     """What one request is predicted to cost on one system; made three times a request, hence a bare tuple.
 
     `energy_j` includes `wake_energy_j`, and `runtime_s` is from arrival to last token, `wait_s` of which passes before
-    the request is taken up. The energy has a 95 % interval. `ttft_s` is `None` where the predictor cannot tell.
+    the request is taken up. The energy has a 95 % interval.
     `extrapolated`: the mean of the forecast lies outside what was measured, or the company does.
     """
 
@@ -41,7 +41,6 @@ class Price(NamedTuple):
     energy_upper_j: float
     runtime_s: float
     runtime_p95_s: float
-    ttft_s: float | None
     extrapolated: bool
     wait_s: float = 0.0
     wake_energy_j: float = 0.0
@@ -98,12 +97,11 @@ class _Place(NamedTuple):
 
 
 class _Ends(NamedTuple):
-    """Joules at both ends of the lengths, seconds at their 95 % quantile, and the cost of one token."""
+    """Joules at both ends of the lengths, and seconds at their 95 % quantile."""
 
     low_j: float
     high_j: float
     p95_s: float
-    first: Cost
 
 
 class Pricing:
@@ -138,7 +136,7 @@ class Pricing:
                 position, input_tokens, forecast.output_tokens, occupancy=occupancy, cached_tokens=cached_tokens
             )
             mean = Cost(*points.dot(forecast.weights).tolist())
-        ends = _Ends(cost(lengths.low).energy_j, cost(lengths.high).energy_j, cost(lengths.p95).runtime_s, cost(1))
+        ends = _Ends(cost(lengths.low).energy_j, cost(lengths.high).energy_j, cost(lengths.p95).runtime_s)
         return self._priced(_Place(position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
 
     def price_of(
@@ -146,15 +144,24 @@ class Pricing:
     ) -> Price:
         """The price of a request whose length is known."""
         occupancy = self._systems[position].occupancy(moment.in_flight)
-        cost = partial(self.tariff.cost, position, input_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
-        mean = cost(output_tokens)
-        ends = _Ends(mean.energy_j, mean.energy_j, mean.runtime_s, cost(1))
+        mean = self.tariff.cost(position, input_tokens, output_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
+        ends = _Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
         return self._priced(_Place(position, occupancy, input_tokens, output_tokens), moment, mean, ends)
+
+    def ttft_s(
+        self, position: int, input_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
+    ) -> float | None:
+        """Seconds to the first token; `None` where the predictor cannot tell."""
+        if not self._monotone[position]:
+            return None
+        occupancy = self._systems[position].occupancy(moment.in_flight)
+        first = self.tariff.cost(position, input_tokens, 1, occupancy=occupancy, cached_tokens=cached_tokens)
+        return moment.wait_s + first.runtime_s
 
     def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: _Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
         _, wait_s, wake_energy_j = moment
-        (mean_j, mean_s), (low_j, high_j, p95_s, first) = mean, ends
+        (mean_j, mean_s), (low_j, high_j, p95_s) = mean, ends
         energy_spread, runtime_spread = self._spread(place)
         off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
         return Price(
@@ -163,7 +170,6 @@ class Pricing:
             mean_j + hypot(high_j - mean_j, off_j) + wake_energy_j,
             wait_s + mean_s,
             wait_s + mean_s + hypot(max(0.0, p95_s - mean_s), off_s),
-            wait_s + first.runtime_s if self._monotone[place.position] else None,
             self._extrapolated(place),
             wait_s,
             wake_energy_j,

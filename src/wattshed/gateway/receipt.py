@@ -67,12 +67,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     lam: float | None = None
     predicted_output_tokens: float | None = None
     reasons: Mapping[str, str] = MappingProxyType({})
+    _numbers: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.energy_j is None) != (self.method is None):
             raise ValueError(f"joules come with how they are known: {self.energy_j} J, {self.method}")
-        if not isfinite(sum(filter(None, self._numbers()))):
+        numbers = self._counted()
+        if not isfinite(sum(filter(None, numbers))):
             raise ValueError("a receipt holds finite numbers; leave out what is not known")
+        msgspec.structs.force_setattr(self, "_numbers", numbers)
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """Headers of the answer, of what is known now."""
@@ -87,7 +90,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> bytes:
         """The `energy` object."""
-        numbers = self._numbers()
+        numbers = self._numbers
         texts: dict[str, object] = {
             "attribution_method": self.method,
             "system": self.system,
@@ -115,7 +118,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
                 return self.reasons[known]
         return "no_carbon_intensity" if name == "carbon_g_co2eq" else "not_known"
 
-    def _numbers(self) -> tuple[float | None, ...]:
+    def _counted(self) -> tuple[float | None, ...]:
         """Every number on the wire, in the order of `_NUMBERS`."""
         energy_j, runtime_s = self.energy_j, self.runtime_s
         return (

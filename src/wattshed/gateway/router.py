@@ -20,7 +20,6 @@ from typing import Final
 import numpy as np
 
 from wattshed.domain.cost import Objective
-from wattshed.domain.query import Query
 from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, NoSystemError, Stage
 from wattshed.gateway.fleet_part import FleetPart, Shared
 from wattshed.gateway.live import Finished, LiveFleet, Look, Outcome, SystemState, Ticket
@@ -99,9 +98,9 @@ class Router:
         expected = self._desk.pricing.tariff.expected(ask.input_tokens, ask.forecast, ask.cached_tokens)
         if look.asleep:
             expected = self._woken(expected, look)
-        query = Query(ask.input_tokens, max(1, round(expected.output_tokens)))
+        output_tokens = max(1, round(expected.output_tokens))
         draw = float(self._rng.random()) if self._draws else 0.0
-        scene = Scene(query, expected, look, stages, self._begun, draw)
+        scene = Scene(ask.input_tokens, output_tokens, expected, look, stages, self._begun, draw)
         if ask.wishes:
             stages.append(self._wished(ask, scene, stages[-1].left))
         objective = self._objective(ask)

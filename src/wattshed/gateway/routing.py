@@ -20,7 +20,7 @@ def routed(placement: Placement) -> Document:
         "baseline": names[placement.baseline],
         "shadow": None if shadow is None else shadow.system,
         "candidates": [
-            {"system": name, "barred": bars.get(position), **_price(prices[position])}
+            {"system": name, "barred": bars.get(position), **_price(placement, position, prices[position])}
             for position, name in enumerate(names)
         ],
     }
@@ -31,7 +31,7 @@ def _lengths(placement: Placement) -> Document:
     return {"mean": forecast.mean, **{f"p{round(100 * p)}": forecast.quantile(p) for p in (0.05, 0.5, 0.95)}}
 
 
-def _price(price: Price | None) -> Document:
+def _price(placement: Placement, position: int, price: Price | None) -> Document:
     if price is None:
         return {}
     return {
@@ -40,7 +40,7 @@ def _price(price: Price | None) -> Document:
         "upper_joules": price.energy_upper_j,
         "seconds": price.runtime_s,
         "p95_seconds": price.runtime_p95_s,
-        "ttft_seconds": price.ttft_s,
+        "ttft_seconds": placement.desk.ttft_s(placement.ask, placement.scene, position),
         "wait_seconds": price.wait_s,
         "wake_joules": price.wake_energy_j,
         "extrapolated": price.extrapolated,

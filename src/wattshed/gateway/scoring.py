@@ -9,12 +9,12 @@ replay both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.plan import Decision
-from wattshed.domain.query import Query
 from wattshed.gateway.asking import Stage
 from wattshed.gateway.live import Look
 from wattshed.gateway.tariff import Expected
@@ -27,15 +27,54 @@ _TRIALS: Final = 8
 """Fleets drawn at random on which a score has to say the same at once as one by one."""
 
 
-class Scene(NamedTuple):
-    """All that a decision hangs on; made once a request, hence a bare tuple. `expected` includes wake energy."""
+class Scene(msgspec.Struct, eq=False):
+    """All that a decision hangs on, put as scores take it once for all policies that are asked.
 
-    query: Query
+    Made once a request, and never changed but for what it keeps of its own answers. `expected` includes wake energy.
+    """
+
+    input_tokens: int
+    output_tokens: int
     expected: Expected
     look: Look
     stages: list[Stage]
     serial: int
     draw: float
+    _together: Candidate | None = None
+    _apart: list[Candidate] | None = None
+
+    @property
+    def together(self) -> Candidate:
+        """All systems as one candidate, of arrays of shape (S,)."""
+        if self._together is None:
+            expected, fleet = self.expected, self.look.fleet
+            self._together = Candidate(
+                self.input_tokens,
+                self.output_tokens,
+                expected.energy_j,
+                expected.runtime_s,
+                fleet.wait_s,
+                fleet.in_flight,
+                self.look.positions,
+                len(expected.energy_j),
+                self.serial,
+                self.draw,
+            )
+        return self._together
+
+    @property
+    def apart(self) -> list[Candidate]:
+        """Each system by itself, of plain numbers."""
+        if self._apart is None:
+            m, n, serial, draw = self.input_tokens, self.output_tokens, self.serial, self.draw
+            energy_j, runtime_s, fleet = self.expected.energy_j, self.expected.runtime_s, self.look.fleet
+            systems = len(energy_j)
+            columns = energy_j.tolist(), runtime_s.tolist(), fleet.wait_s.tolist(), fleet.in_flight.tolist()
+            self._apart = [
+                Candidate(m, n, joules, seconds, waiting, running, at, systems, serial, draw)
+                for at, (joules, seconds, waiting, running) in enumerate(zip(*columns, strict=True))
+            ]
+        return self._apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +118,15 @@ class Bound:
         return scores
 
     def _together(self, scene: Scene) -> list[float]:
-        query, expected, fleet = scene.query, scene.expected, scene.look.fleet
-        candidate = Candidate(
-            query.input_tokens,
-            query.output_tokens,
-            expected.energy_j,
-            expected.runtime_s,
-            fleet.wait_s,
-            fleet.in_flight,
-            scene.look.positions,
-            len(expected.energy_j),
-            scene.serial,
-            scene.draw,
-        )
-        scored = self.score(candidate, self.parameters)
+        scored = self.score(scene.together, self.parameters)
         scores: list[float] = (scored if scored.dtype.kind == "f" else scored.astype(np.float64)).tolist()
         return scores
 
     def _one_by_one(self, scene: Scene, left: Sequence[int]) -> list[float]:
-        query, expected, fleet, serial, draw = scene.query, scene.expected, scene.look.fleet, scene.serial, scene.draw
-        m, n, systems = query.input_tokens, query.output_tokens, len(expected.energy_j)
-        energy_j, runtime_s = expected.energy_j.tolist(), expected.runtime_s.tolist()
-        wait_s, in_flight = fleet.wait_s.tolist(), fleet.in_flight.tolist()
-        scores = [inf] * systems
+        candidates, score, parameters = scene.apart, self.score, self.parameters
+        scores = [inf] * len(candidates)
         for at in left:
-            candidate = Candidate(
-                m, n, energy_j[at], runtime_s[at], wait_s[at], in_flight[at], at, systems, serial, draw
-            )
-            scores[at] = float(self.score(candidate, self.parameters))
+            scores[at] = float(score(candidates[at], parameters))
         return scores
 
 

@@ -4,10 +4,12 @@ Nothing here waits or decides. Joules are three: *predicted* before the answer, 
 *hindsight*, for the tokens that there were; and *attributed* by a meter, which come later and go to the ledger alone.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from os import urandom
 from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
 
 from wattshed.domain.plan import Decision
 from wattshed.gateway.asking import Ask
@@ -25,6 +27,19 @@ from wattshed.predictors.length import LengthKey
 
 MOST_NAME: Final = 128
 """Characters of a client's own name for its request, beyond which it gets ours, and the ledger no more of it."""
+
+_NAME_BYTES, _NAMES_AT_ONCE = 16, 256
+
+
+def fresh_names(rng: np.random.Generator) -> Iterator[str]:
+    """Names for requests without end, 128 random bits each, in hex; no secrets.
+
+    They are drawn by the hundred: asking the system for each lets the ledger's thread in, and takes 20 us under load.
+    """
+    digits = 2 * _NAME_BYTES
+    while True:
+        drawn = rng.bytes(_NAME_BYTES * _NAMES_AT_ONCE).hex()
+        yield from (drawn[at : at + digits] for at in range(0, len(drawn), digits))
 
 
 class Foreseen(NamedTuple):
@@ -46,15 +61,14 @@ class Hindsight(NamedTuple):
 NOT_KNOWN: Final = Hindsight(None, None)
 
 
-@dataclass(slots=True)
-class Story:
+class Story(msgspec.Struct):
     """One request; the fields after the first line are filled in as things happen."""
 
     request: str
     arrived_at_s: float
     route: str
     client_request: str | None = None
-    arrived_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    arrived_at: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
     key: Key | None = None
     call: Call | None = None
     model: str = ""
@@ -75,9 +89,9 @@ class Story:
     _hindsight: Hindsight | None = None
 
     @classmethod
-    def of(cls, request: Request, at_s: float) -> "Story":
+    def of(cls, request: Request, name: str, at_s: float) -> "Story":
         """A request that has just arrived."""
-        return cls(urandom(16).hex(), at_s, "", request.header("x-request-id"))
+        return cls(name, at_s, "", request.header("x-request-id"))
 
     @property
     def name(self) -> str:

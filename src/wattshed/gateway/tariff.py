@@ -18,7 +18,7 @@ The other kinds were fitted to engines that reran the whole prefix at every step
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
@@ -110,12 +110,8 @@ class Tariff:
             return Cost(*self.points(position, input_tokens, np.array([output_tokens]))[:, 0].tolist())
         m, n = input_tokens, output_tokens
         cached = 0 if self._batch[position] is None else _usable(cached_tokens, m)
-        return Cost(
-            *(
-                one + a * m + aa * m * m + b * n + ab * m * n + bb * n * n - (a * cached + aa * cached * cached)
-                for one, a, aa, b, ab, bb in self._plain(position, occupancy)
-            )
-        )
+        energy, runtime = self._plain(position, occupancy)
+        return Cost(_polynomial(energy, m, n, cached), _polynomial(runtime, m, n, cached))
 
     def points(
         self, position: int, input_tokens: int, output_tokens: Integers, *, occupancy: int = 0, cached_tokens: int = 0
@@ -182,9 +178,9 @@ class Tariff:
         self._upto = np.column_stack([*energies, *runtimes, length, length.astype(np.float64) ** 2])
         self._from = self._upto - self._upto[0]
         # Views of the same numbers: reading one takes 0.05 us, and no array is made of it.
-        self._columns = {
-            position: (self._upto[:, column].data, self._upto[:, len(self._prefix) + column].data)
-            for position, column in self._column.items()
+        energy_j, runtime_s = self._upto.T[: len(self._prefix)], self._upto.T[len(self._prefix) :]
+        self._columns: dict[int, tuple[memoryview[float], memoryview[float]]] = {
+            position: (_view(energy_j[column]), _view(runtime_s[column])) for position, column in self._column.items()
         }
 
     def _coefficients(self, position: int, occupancy: int) -> Floats:
@@ -215,9 +211,21 @@ class Tariff:
                 costs[position :: len(self._systems)] -= per_token * tokens + per_square * float(tokens) ** 2
 
 
+def _view(floats: Floats) -> "memoryview[float]":
+    """The same numbers, read as plain floats; numpy's own types take every buffer for one of integers."""
+    return cast("memoryview[float]", floats.data)
+
+
 def _usable(cached_tokens: int, input_tokens: int) -> int:
     """An engine computes one token at least, for it needs its output."""
     return max(0, min(cached_tokens, input_tokens - 1))
+
+
+def _polynomial(coefficients: tuple[float, ...], m: int, n: int, cached: int) -> float:
+    """One row of `_coefficients` at m and n tokens, less what a cache saves of the prefill."""
+    one, a, aa, b, ab, bb = coefficients
+    whole = one + a * m + aa * m * m + b * n + ab * m * n + bb * n * n
+    return whole - (a * cached + aa * cached * cached) if cached else whole
 
 
 def _prefill(coefficients: Floats, tokens: int) -> Floats:

@@ -151,9 +151,10 @@ class Telemetry:
             add("wattshed_shadow_disagreements_total", 1.0, system)
         saved_j = _saved_j(row)
         if saved_j is not None:
-            add("wattshed_saved_joules", saved_j.value, model, system)
-            add("wattshed_saved_lower_joules", saved_j.lower, model, system)
-            add("wattshed_saved_upper_joules", saved_j.upper, model, system)
+            value_j, lower_j, upper_j = saved_j
+            add("wattshed_saved_joules", value_j, model, system)
+            add("wattshed_saved_lower_joules", lower_j, model, system)
+            add("wattshed_saved_upper_joules", upper_j, model, system)
         if row.hindsight_energy_j is not None and row.energy_reason in (None, "pending"):
             self._unsettled[row.request] = row
             if len(self._unsettled) > MOST_UNSETTLED:
@@ -233,16 +234,15 @@ class Telemetry:
             log.warning("a telemetry hook failed", exc_info=True)
 
 
-def _saved_j(row: Row) -> Interval | None:
-    """What the placement saved against the baseline, where both are known with their intervals."""
-    ours_j = _interval(row.hindsight_energy_j, row.hindsight_energy_lower_j, row.hindsight_energy_upper_j)
-    theirs_j = _interval(row.baseline_energy_j, row.baseline_energy_lower_j, row.baseline_energy_upper_j)
-    if ours_j is None or theirs_j is None:
+def _saved_j(row: Row) -> tuple[float, float, float] | None:
+    """What the placement saved against the baseline and the bounds of it, where both are known with theirs."""
+    ours_j, theirs_j = row.hindsight_energy_j, row.baseline_energy_j
+    lower_j, upper_j = row.hindsight_energy_lower_j, row.hindsight_energy_upper_j
+    their_lower_j, their_upper_j = row.baseline_energy_lower_j, row.baseline_energy_upper_j
+    if ours_j is None or lower_j is None or upper_j is None:
+        return None
+    if theirs_j is None or their_lower_j is None or their_upper_j is None:
         return None
     if row.system == row.baseline:
-        return Interval(0.0, 0.0, 0.0)  # the same prediction on both sides: no doubt that nothing was saved
-    return Interval(theirs_j.value - ours_j.value, theirs_j.lower - ours_j.upper, theirs_j.upper - ours_j.lower)
-
-
-def _interval(value: float | None, lower: float | None, upper: float | None) -> Interval | None:
-    return None if value is None or lower is None or upper is None else Interval(value, lower, upper)
+        return 0.0, 0.0, 0.0  # the same prediction on both sides: no doubt that nothing was saved
+    return theirs_j - ours_j, their_lower_j - upper_j, their_upper_j - lower_j
