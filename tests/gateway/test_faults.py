@@ -8,10 +8,11 @@ import asyncio
 import json
 import re
 import socket
+import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,6 @@ from time import monotonic
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 
 from tests.gateway.scene import Said, Scene, busy, scene
 from tests.gateway.test_agent import TOKEN, FakeMeter
@@ -396,17 +396,15 @@ def test_a_reload_keeps_streams(changed: bool) -> None:
 
 def test_a_locked_ledger_and_a_full_disk_hold_up_nobody(tmp_path: Path) -> None:
     """Requests are answered while no row can be written; the rows wait, and are written once they can be."""
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    ledger = Ledger(open_store(url), Pace(batch_s=0.01))
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(open_store(f"sqlite:///{path}"), Pace(batch_s=0.01))
 
     async def play(at: Scene) -> None:
-        other = sa.create_engine(url)
-        with other.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
             said = [await at.ask() for _ in range(5)]
             await until(lambda: ledger.state().failures["locked"] > 0)
             page = await at.send("GET", "/metrics")
-        other.dispose()
 
         assert [one.status for one in said] == [200] * 5
         assert 'wattshed_ledger_failures_total{failure="locked"}' in page.body.decode()

@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from tests.gateway.postgres import postgres_url
 from wattshed.domain.schema import LEDGER, LEDGER_VERSION
 from wattshed.errors import InputError, MissingError, UsageError
 from wattshed.gateway.ledger import CandidateCost, Ledger, LedgerError, Pace, Row, Settlement, Written
+from wattshed.gateway.ledger_database import Database, Place
 from wattshed.gateway.ledger_store import STEPS, TABLE, LedgerStore, open_store
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -210,11 +210,8 @@ def test_an_old_ledger_is_mended(url: str) -> None:
     for _ in range(2):
         open_store(url, steps=added).close()
 
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect() as connection:
-        moods = connection.exec_driver_sql(f"SELECT mood FROM {TABLE}").scalars().all()
-    engine.dispose()
-    assert moods == ["good"]
+    [[mood]] = next(Database(Place.of(url)).parts(f"SELECT mood FROM {TABLE}", ()))
+    assert mood == "good"
 
 
 def test_a_step_that_fails_changes_nothing(url: str) -> None:
@@ -267,6 +264,38 @@ def test_no_password_is_shown() -> None:
 
     assert raised.value.reason == "unreachable"
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "shown"),
+    [
+        ("postgresql+psycopg://me:a:b/c@host/ledger", "postgresql://me:***@host/ledger"),
+        (
+            "postgresql://me@host/ledger?password=secret&sslmode=require",
+            "postgresql://me@host/ledger?password=***&sslmode=require",
+        ),
+        ("postgresql://host:5432/ledger", "postgresql://host:5432/ledger"),
+        ("sqlite:////var/ledger.db", "/var/ledger.db"),
+        ("here/ledger.db", "here/ledger.db"),
+    ],
+)
+def test_a_place_is_told_without_its_password(ledger: str, shown: str) -> None:
+    """Wherever a URL may bear a password, people see three stars; a path is shown as it is."""
+    assert str(Place.of(ledger)) == shown
+
+
+def test_a_server_that_was_restarted_is_found_again(postgres: str) -> None:
+    """The batch that meets the broken connection fails and is kept; the next one is written over a new connection."""
+    with opened(postgres) as store, opened(postgres) as other:
+        store.write([FULL], [])
+        with other._database.transaction() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+        with pytest.raises(LedgerError, match="terminating"):
+            store.write([FULL._replace(request="r2")], [])
+        store.write([FULL._replace(request="r2")], [])
+
+        assert [row.request for row in all_rows(store)] == ["r1", "r2"]
 
 
 def test_rows_are_written_within_a_second(tmp_path: Path) -> None:
@@ -394,7 +423,8 @@ def test_appending_is_quick(record_property: Callable[[str, object], None]) -> N
 
 def _limit_pages(store: LedgerStore, pages: int) -> int:
     """Let the file grow to so many pages, or no more than it is; SQLite calls the rest a full disk. Its pages now."""
-    with store._engine.connect() as connection:  # the pool has one connection, so its next batch meets this limit
-        now = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-        connection.exec_driver_sql(f"PRAGMA max_page_count={max(pages, now)}")
+    with store._database.transaction() as cursor:  # over the one connection, so the next batch meets this limit
+        cursor.execute("PRAGMA page_count")
+        now = int(str(cursor.fetchmany(1)[0][0]))
+        cursor.execute(f"PRAGMA max_page_count={max(pages, now)}")
     return now

@@ -34,7 +34,6 @@ EXTRA_OF_MODULE = {
     "accelerate": "transformers",
     "httptools": "gateway",
     "prometheus_client": "gateway",
-    "sqlalchemy": "gateway",
     "psycopg": "postgres",
     "opentelemetry": "otel",
 }

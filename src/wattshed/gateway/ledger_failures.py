@@ -1,9 +1,6 @@
-"""What databases say when they cannot, as codes of `schema.LEDGER_FAILURES`, and where they are, without passwords."""
+"""What databases say when they cannot, as codes of `schema.LEDGER_FAILURES`."""
 
 from typing import Final
-
-import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from wattshed.gateway.ledger import LedgerError
 
@@ -22,24 +19,17 @@ _REMEDIES: Final = {
 }
 
 
-def failure(error: SQLAlchemyError, place: str) -> LedgerError:
-    """What went wrong as one of `schema.LEDGER_FAILURES`, with what to do."""
-    reason = _reason(
-        getattr(error, "orig", None), lost=isinstance(error, DatabaseError) and error.connection_invalidated
-    )
-    said = str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"]
+def failure(error: Exception, place: str) -> LedgerError:
+    """What a driver raised as one of `schema.LEDGER_FAILURES`, with what to do."""
+    reason = _reason(error)
+    said = str(error).strip().splitlines() or ["no reason given"]
     return LedgerError(reason, f"{place}: {said[0]}; {_REMEDIES[reason]}")
 
 
-def place_of(url: sa.URL) -> str:
-    """Where a ledger is, as people may read it."""
-    return str(url.database) if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
-
-
-def _reason(error: BaseException | None, *, lost: bool) -> str:
+def _reason(error: Exception) -> str:
     code, state = getattr(error, "sqlite_errorcode", None), getattr(error, "sqlstate", None)
     if isinstance(code, int):
         return _SQLITE_FAILURES.get(code & 0xFF, "failed")
     known = [reason for start, reason in _POSTGRES_FAILURES.items() if (state or "").startswith(start)]
-    unreached = lost or (state is None and type(error).__name__ == "OperationalError")  # psycopg: no server answered
+    unreached = state is None and type(error).__name__ == "OperationalError"  # psycopg: no server answers, or any more
     return known[0] if known else "unreachable" if unreached else "failed"

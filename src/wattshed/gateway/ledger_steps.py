@@ -7,10 +7,8 @@ ones mend it; all that are due run in one transaction.
 from collections.abc import Sequence
 from typing import Final
 
-import sqlalchemy as sa
-
 from wattshed.errors import InputError
-from wattshed.gateway.ledger_failures import place_of
+from wattshed.gateway.ledger_database import Database
 
 TABLE: Final = "wattshed_requests"
 
@@ -44,17 +42,18 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
 """Hand-written migrations; the last leads to `schema.LEDGER_VERSION`."""
 
 
-def migrate(engine: sa.Engine, steps: Sequence[Sequence[str]]) -> None:
+def migrate(database: Database, steps: Sequence[Sequence[str]]) -> None:
     """Take the steps that are due, all or none; two gateways that start at once take turns."""
-    with engine.execution_options(alone=True).begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('wattshed ledger'))")
-        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS wattshed_ledger (version INTEGER NOT NULL)")
-        version = connection.exec_driver_sql("SELECT MAX(version) FROM wattshed_ledger").scalar() or 0
+    with database.transaction(alone=True) as cursor:
+        if database.place.kind == "postgresql":
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('wattshed ledger'))")
+        cursor.execute("CREATE TABLE IF NOT EXISTS wattshed_ledger (version INTEGER NOT NULL)")
+        cursor.execute("SELECT COALESCE(MAX(version), 0) FROM wattshed_ledger")
+        version = int(str(cursor.fetchmany(1)[0][0]))
         if version > len(steps):
             problem = f"is a ledger of version {version}, and this Wattshed knows versions up to {len(steps)}"
-            raise InputError(problem, path=place_of(engine.url), fix="install the newer Wattshed")
+            raise InputError(problem, path=str(database.place), fix="install the newer Wattshed")
         for statement in (statement for step in steps[version:] for statement in step):
-            connection.exec_driver_sql(statement)
+            cursor.execute(statement)
         if version < len(steps):
-            connection.exec_driver_sql(f"INSERT INTO wattshed_ledger VALUES ({len(steps)})")  # noqa: S608 - a number
+            cursor.execute(f"INSERT INTO wattshed_ledger VALUES ({len(steps)})")  # noqa: S608 - a number

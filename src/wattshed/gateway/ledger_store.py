@@ -1,9 +1,6 @@
-"""The ledger's table in SQLite (by default) or PostgreSQL (by URL), through SQLAlchemy.
+"""The ledger's table in SQLite (by default) or PostgreSQL (by URL): rows in, rows and sums out.
 
-SQLite is kept in WAL mode with `synchronous=NORMAL`: readers and the writer do not wait for each other, a crash of the
-process loses nothing that was committed, and a crash of the machine at most the last transactions, never the file
-(https://sqlite.org/wal.html, section 3.2). Statements go to the driver as they are, with tuples: 13 us a row, where
-expressions of SQLAlchemy take 63 us.
+Rows go to the driver as tuples, in statements written by hand: SQLAlchemy took 0.2 s of every start.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +11,14 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, InterfaceError, SQLAlchemyError
 
 from wattshed.domain.schema import LEDGER
-from wattshed.errors import InputError, MissingError, UsageError, WattshedError
-from wattshed.gateway.ledger import CandidateCost, Row, Settlement, Written
-from wattshed.gateway.ledger_failures import failure, place_of
+from wattshed.errors import InputError, MissingError, WattshedError
+from wattshed.gateway.ledger import CandidateCost, LedgerError, Row, Settlement, Written
+from wattshed.gateway.ledger_database import Database, Place
 from wattshed.gateway.ledger_steps import STEPS, TABLE, migrate
 
 _Plain: TypeAlias = tuple[object, ...]  # a row as the driver takes it
-
-BUSY_S: Final = 1.0
-"""How long a batch waits for another writer before it counts as locked."""
 
 MOST_TEXT: Final = 400
 """Characters of a text that are kept; clients choose some of them."""
@@ -34,11 +26,8 @@ MOST_TEXT: Final = 400
 _NAMES: Final = tuple(f'"{column.name}"' for column in LEDGER)
 _FLAGS: Final = tuple(position for position, column in enumerate(LEDGER) if column.kind == "flag")
 _ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("candidates")
-_PLACEHOLDER: Final = {"sqlite": "?", "postgresql": "%s"}
-_ROW_FAULTS: Final = (DataError, IntegrityError, InterfaceError, OverflowError, UnicodeError)
 _MOST_INTEGER: Final = 2**63 - 1
 _PRUNED_AT_ONCE: Final = 5000
-_READ_AT_ONCE: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +54,9 @@ class SystemSums:
 class LedgerStore:
     """One ledger, opened; `open_store` makes it."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        place = _PLACEHOLDER[engine.dialect.name]
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        place = database.marker
         self._insert = (
             f"INSERT INTO {TABLE} ({', '.join(_NAMES)}) VALUES ({', '.join([place] * len(_NAMES))}) "  # noqa: S608 - ours
             "ON CONFLICT (request) DO NOTHING"  # a commit whose answer was lost is written again
@@ -87,59 +76,49 @@ class LedgerStore:
         settled: list[_Plain] = [(one.energy_j, one.idle_energy_j, one.reason, one.request) for one in settlements]
         try:
             return self._written(plain, settled)
-        except _ROW_FAULTS:
+        except self._database.row_faults:
             return self._written_one_by_one(plain, settled)
-        except SQLAlchemyError as error:
-            raise failure(error, self.place) from error
 
     def prune(self, before: datetime) -> int:
         """Delete rows that arrived before an instant, a few thousand at a time, so that writers get their turn."""
         deleted, last = 0, _PRUNED_AT_ONCE
-        try:
-            while last == _PRUNED_AT_ONCE:
-                with self._engine.begin() as connection:
-                    last = connection.exec_driver_sql(self._delete, (self._instant(before),)).rowcount
-                deleted += last
-        except SQLAlchemyError as error:
-            raise failure(error, self.place) from error
+        while last == _PRUNED_AT_ONCE:
+            with self._database.transaction() as cursor:
+                cursor.execute(self._delete, (self._instant(before),))
+                last = cursor.rowcount
+            deleted += last
         return deleted
 
     def rows(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[list[Row]]:
         """Rows that arrived from `since` to before `until`, in order of arrival, some thousands at a time."""
         where, bounds = self._between(since, until)
         sql = f"SELECT {', '.join(_NAMES)} FROM {TABLE}{where} ORDER BY arrived_at, request"  # noqa: S608 - ours
-        try:
-            with self._engine.connect() as connection:
-                found = connection.execution_options(stream_results=True).exec_driver_sql(sql, bounds)
-                for part in found.partitions(_READ_AT_ONCE):
-                    yield [_row(one) for one in part]
-        except SQLAlchemyError as error:
-            raise failure(error, self.place) from error
+        for part in self._database.parts(sql, bounds):
+            yield [_row(one) for one in part]
 
     def sums(self, since: datetime | None = None, until: datetime | None = None) -> list[SystemSums]:
         """What each system served, the most requests first."""
         where, bounds = self._between(since, until)
         sql = f'SELECT {_SUMS} FROM {TABLE}{where} GROUP BY "system" ORDER BY COUNT(*) DESC'  # noqa: S608 - ours
-        try:
-            with self._engine.connect() as connection:
-                return [SystemSums(*one) for one in connection.exec_driver_sql(sql, bounds)]
-        except SQLAlchemyError as error:
-            raise failure(error, self.place) from error
+        return [_sums(one) for part in self._database.parts(sql, bounds) for one in part]
 
     @property
     def place(self) -> str:
         """Where the ledger is, without its password."""
-        return place_of(self._engine.url)
+        return str(self._database.place)
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._database.close()
 
     def _written(self, rows: list[_Plain], settled: list[_Plain]) -> Written:
-        with self._engine.begin() as connection:
+        found = 0
+        with self._database.transaction() as cursor:
             if rows:
-                connection.exec_driver_sql(self._insert, rows)
-            found = connection.exec_driver_sql(self._update, settled).rowcount if settled else 0
+                cursor.executemany(self._insert, rows)
+            if settled:
+                cursor.executemany(self._update, settled)
+                found = cursor.rowcount
         return Written(len(rows), max(found, 0), 0)
 
     def _written_one_by_one(self, rows: list[_Plain], settled: list[_Plain]) -> Written:
@@ -148,14 +127,9 @@ class LedgerStore:
         for row in rows:
             try:
                 self._written([tuple(map(_mended, row))], [])
-            except _ROW_FAULTS:
-                refused += 1
-            except SQLAlchemyError as error:  # those before it are written again with the batch, which does no harm
-                raise failure(error, self.place) from error
-        try:
-            found = self._written([], [tuple(map(_mended, one)) for one in settled])
-        except SQLAlchemyError as error:
-            raise failure(error, self.place) from error
+            except self._database.row_faults:
+                refused += 1  # where the database fails, those before are written again, which does no harm
+        found = self._written([], [tuple(map(_mended, one)) for one in settled])
         return Written(len(rows) - refused, found.settled, refused)
 
     def _plain(self, row: Row) -> _Plain:
@@ -168,10 +142,10 @@ class LedgerStore:
     def _instant(self, at: datetime) -> object:
         """SQLite has no instants: text of fixed width in UTC, which sorts."""
         at = at.astimezone(UTC)
-        return at.isoformat(timespec="microseconds") if self._engine.dialect.name == "sqlite" else at
+        return at.isoformat(timespec="microseconds") if self._database.place.kind == "sqlite" else at
 
     def _between(self, since: datetime | None, until: datetime | None) -> tuple[str, _Plain]:
-        place = _PLACEHOLDER[self._engine.dialect.name]
+        place = self._database.marker
         bounds = [(sign, at) for sign, at in ((">=", since), ("<", until)) if at is not None]
         where = " AND ".join(f"arrived_at {sign} {place}" for sign, _ in bounds)
         return f" WHERE {where}" if bounds else "", tuple(self._instant(at) for _, at in bounds)
@@ -183,22 +157,16 @@ def open_store(ledger: str, *, steps: Sequence[Sequence[str]] = STEPS, new: bool
     `LedgerError` where it cannot be opened now, `InputError` where it is no ledger or a newer one, and `MissingError`
     where there is none and it is not to be `new`.
     """
-    url = _url(ledger)
-    if not new and url.drivername == "sqlite" and not Path(url.database or "").is_file():
-        raise MissingError(f"{url.database}: no such ledger; give the ledger of a gateway that has run")
+    place = Place.of(ledger)
+    if not new and place.kind == "sqlite" and not Path(place.address).is_file():
+        raise MissingError(f"{place}: no such ledger; give the ledger of a gateway that has run")
+    database = Database(place)
     try:
-        engine = _engine(url)
-    except ModuleNotFoundError as error:
-        raise MissingError(f"a PostgreSQL ledger needs {error.name}; run: pip install 'wattshed[postgres]'") from error
-    try:
-        migrate(engine, steps)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise _unopened(error, place_of(url)) from error
-    except InputError:
-        engine.dispose()
-        raise
-    return LedgerStore(engine)
+        migrate(database, steps)
+    except (LedgerError, InputError) as error:
+        database.close()
+        raise _unopened(error, place) from error
+    return LedgerStore(database)
 
 
 @contextmanager
@@ -211,12 +179,11 @@ def opened(ledger: str) -> Iterator[LedgerStore]:
         store.close()
 
 
-def _unopened(error: SQLAlchemyError, place: str) -> WattshedError:
+def _unopened(error: WattshedError, place: Place) -> WattshedError:
     """The same where it was to be opened: what is no database was never a ledger."""
-    failed = failure(error, place)
-    if failed.reason == "damaged":
-        return InputError("is no ledger", path=place, fix="give another file, or move this one away")
-    return failed
+    if isinstance(error, LedgerError) and error.reason == "damaged":
+        return InputError("is no ledger", path=str(place), fix="give another file, or move this one away")
+    return error
 
 
 _SAVED = "CASE WHEN hindsight_energy_j IS NOT NULL THEN baseline_energy_j - hindsight_energy_j END"
@@ -228,38 +195,6 @@ _SUMS = (
 )
 
 
-def _url(ledger: str) -> sa.URL:
-    try:
-        url = sa.make_url(ledger if "://" in ledger else f"sqlite:///{ledger}")
-    except (ArgumentError, ValueError) as error:
-        raise UsageError(
-            "the ledger's URL cannot be read; write sqlite:///PATH or postgresql://HOST/DATABASE"
-        ) from error
-    kind = url.get_backend_name()
-    if kind not in _PLACEHOLDER:
-        raise UsageError(f"a ledger is kept in sqlite or postgresql, not in {kind}")
-    return url.set(drivername="sqlite" if kind == "sqlite" else "postgresql+psycopg")
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.drivername != "sqlite":
-        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
-    sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver would leave DDL outside of transactions; `_begin` opens them
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("alone") else "BEGIN")
-
-
 def _mended(value: object) -> object:
     """A value that a database can hold: no lone surrogates, no NULs, no integer beyond 64 bits."""
     if isinstance(value, str):
@@ -267,6 +202,10 @@ def _mended(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return max(-_MOST_INTEGER, min(value, _MOST_INTEGER))
     return value
+
+
+def _sums(stored: Sequence[Any]) -> SystemSums:
+    return SystemSums(*stored)
 
 
 def _row(stored: Sequence[Any]) -> Row:
