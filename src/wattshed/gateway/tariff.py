@@ -86,11 +86,11 @@ class Tariff:
         E[n^2] + 2 m E[n], 1, m, m^2, m E[n]). Those up to the fourth are looked up, the last two of them in columns
         that hold L and L^2. Lengths beyond every context are cut there, as an engine would.
         """
-        systems, terms = len(self._systems), self._terms
+        systems, terms, looked_up = len(self._systems), self._terms, self._looked_up
         lengths = forecast.output_tokens + input_tokens
         self._reach_to(int(lengths[-1]))
-        sums = forecast.weights.dot(self._upto.take(lengths, 0, mode="clip"))
-        np.subtract(sums, self._from[min(input_tokens, self._reach - 1)], out=self._looked_up)
+        forecast.weights.dot(self._upto.take(lengths, 0, mode="clip"), looked_up)
+        looked_up -= self._from[min(input_tokens, self._reach - 1)]
         mean = float(terms[-6])
         terms[-3], terms[-2], terms[-1] = input_tokens, float(input_tokens) ** 2, input_tokens * mean
         costs = self._mixing.dot(terms)
