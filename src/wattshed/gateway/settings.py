@@ -175,7 +175,7 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """Where the rows of requests go (an SQLAlchemy URL without its password), and for how long; `None`: for ever."""
+    """Where the rows of requests go (a URL without its password), and for how long; `None`: for ever."""
 
     url: str
     password: Secret | None = None
