@@ -8,7 +8,8 @@
 #   MODEL-cache, MODEL-nocache         n = 8, 32, 128, 512 at every m (6, 6; Falcon without cache 13)
 #   batch, graph                       cells/batch.csv, and cells/graph.csv without launch overhead (2 each)
 #   n2048                              2048 output tokens, m = 32 and 512 (6)
-# where MODEL is llama-2-7b, mistral-7b or falcon-7b. Three windows and the cells above, if nothing else is said.
+# where MODEL is llama-2-7b, mistral-7b or falcon-7b. Three windows and the cells above, if nothing else is said. CELLS
+# for a grid are watched by its own reference cell, (128, 32), however long they are.
 set -euo pipefail
 piece=$1 out=$2 name=${3:-H100 80GB}
 cells=$(dirname "$0")/cells
@@ -24,7 +25,7 @@ profile() {
         --campaign-timeout-s 540 --licence CC-BY-4.0 --out "$out" "$@" ${MORE:-}
 }
 grid=(--design grid --input-tokens "8,32,128,512,2048" --output-tokens "8,32,128,512")
-[[ -z ${CELLS:-} ]] || grid=(--design "$CELLS")
+[[ -z ${CELLS:-} ]] || grid=(--design "$CELLS" --reference 128,32)
 
 case $piece in
     certificate) $wattshed meters --meters nvml --seconds 15 --json >"$out" ;;

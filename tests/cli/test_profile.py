@@ -99,6 +99,20 @@ def test_a_campaign_whose_time_is_up_goes_on(run: Run, capsys: pytest.CaptureFix
     assert sorted(_seconds(part)) == sorted(_seconds(whole))
 
 
+def test_campaigns_share_a_reference_that_is_named(run: Run) -> None:
+    """`--reference` measures that cell, of the design or not, in a valid bundle that is resumed with the same one."""
+    named = (*GRID, "--reference", "16,4,2")
+
+    assert run("profile", *named, "--campaign-timeout-s", 0, "--out", "mine") == 0
+    assert run("profile", *GRID, "--resume", "--out", "mine") == 2
+    assert run("profile", *named, "--resume", "--out", "mine") == 0
+    assert run("validate", "mine") == 0
+
+    looked = [trial for trial in read_profile("mine").measurements if trial.experiment == "reference"]
+    cells = {(t.requested_input_tokens, t.requested_output_tokens, t.system.concurrency) for t in looked}
+    assert cells == {(16, 4, 2)}
+
+
 def test_an_engine_that_is_not_there_leaves_nothing_behind(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped `--url` is an error before anything is written, so the right one needs neither `--resume` nor `rm`."""
     server = ("--engine", "openai", "--url", "http://localhost:1", "--model", "m", "--hardware", "h")

@@ -50,6 +50,17 @@ def test_the_synthetic_engine_knows_its_own_truth(wattshed: Wattshed, here: Path
     assert list(here.iterdir()) == []
 
 
+def test_the_reference_is_shown(wattshed: Wattshed) -> None:
+    """A dry run says which cell it looks for drift in, who chose it and how often, and forecasts the one named."""
+    plain, named = (wattshed(*SYNTHETIC, "--dry-run", *flags).out for flags in ((), ("--reference", "8,16")))
+    document = wattshed(*SYNTHETIC, "--dry-run", "--reference", "8,16,4", "--json").document
+
+    assert "Reference: (128, 32), the middle of the design; 2 of 6 visits look for drift there." in plain
+    assert "Reference: (8, 16), as named; 2 of 6 visits look for drift there." in named
+    assert document["reference"] == {"input_tokens": 8, "output_tokens": 16, "concurrency": 4}
+    assert [cell["input_tokens"] for cell in document["cells"] if cell["experiment"] == "reference"] == [8, 8]
+
+
 def test_a_dry_run_keeps_its_promise(wattshed: Wattshed) -> None:
     """What the campaign then takes is what was said: seconds within the settling, joules as spent on queries."""
     said = wattshed(*SYNTHETIC, "--dry-run", "--json").document

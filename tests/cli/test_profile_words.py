@@ -5,8 +5,9 @@ import math
 import pytest
 
 from wattshed.cli.frame import check_seconds
-from wattshed.cli.profile_words import counted
+from wattshed.cli.profile_words import counted, with_reference
 from wattshed.errors import UsageError
+from wattshed.profiler.design import Shape, paper_output
 
 
 @pytest.mark.parametrize("asked_s", [math.inf, -math.inf, math.nan])
@@ -28,3 +29,18 @@ def test_a_list_of_counts_is_read_or_refused(text: str) -> None:
         counted("--input-tokens", text)
 
     assert counted("--input-tokens", " 8, 32 ") == (8, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"), [(None, Shape(32, 128)), ("128,32", Shape(128, 32)), (" 32, 32, 4", Shape(32, 32, 4))]
+)
+def test_a_reference_is_named_or_the_middle(text: str | None, reference: Shape) -> None:
+    """Two counts are a cell of one query, a third says how many at once; without any the middle of the design is it."""
+    assert with_reference(paper_output(), text).reference == reference
+
+
+@pytest.mark.parametrize("text", ["", "128", "128,", ",128,32", "128,x", "0,8", "8,8,0", "8,8,1,1", "10000001,8"])
+def test_a_reference_that_is_no_cell_is_refused(text: str) -> None:
+    """Too few counts, too many, or what is no count: one line with an example."""
+    with pytest.raises(UsageError, match=r"--reference wants .* like 128,32 or 128,32,4; got"):
+        with_reference(paper_output(), text)

@@ -1,10 +1,6 @@
 """`wattshed simulate`: policies side by side under load, their files, and what is refused."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,17 +171,3 @@ def test_policies_go_by_their_names_in_plans_and_gateways(fleet: Path, trace: Pa
 
     assert rule.text == policy
     assert rule.policy.name
-
-
-def test_who_stops_it_is_told_that_nothing_came_of_it(fleet: Path, tmp_path: Path) -> None:
-    """Ctrl-C ends a simulation with one line and the shell's code for it, and no file is there."""
-    trace, out = tmp_path / "pipe.csv", tmp_path / "out"
-    os.mkfifo(trace)
-    command = ["-m", "wattshed.cli.main", "simulate", "--fleet", fleet, "--workload", trace, "--out", out]
-    running = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True)
-    with trace.open("w"):  # opens once the other side reads
-        running.send_signal(signal.SIGINT)
-    said = running.communicate(timeout=30)[1]
-
-    assert said == "wattshed: the simulation was stopped before its end; nothing was written\n"
-    assert (running.returncode, out.exists()) == (130, False)

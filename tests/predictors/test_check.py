@@ -78,6 +78,17 @@ def test_validation_experiments_measure_the_unseen() -> None:
     assert energy.unseen_mape == pytest.approx(0.2, abs=0.02)
 
 
+def test_a_reference_among_more_queries_is_not_held_against_the_fit() -> None:
+    """A validation cell at a concurrency that the fit knows nothing of is left out of its errors."""
+    sweeps = profile(TRUTH)
+    four = trial("grid", (64, 64), 1, 0.1, system=replace(sweeps.systems[0], concurrency=4))
+    measured = Profile("grid", (*sweeps.measurements, four), validation_experiments=frozenset({"grid"}))
+
+    energy, _ = check(measured)
+
+    assert energy.unseen_mape is None
+
+
 def test_what_cannot_be_left_out_is_none() -> None:
     """With five cells none can be missed: there are no held-out errors, and that is None and not 0."""
     few = profile(TRUTH).where(lambda one: one.experiment == "input" and one.requested_input_tokens <= 128)

@@ -16,11 +16,13 @@ from wattshed.domain.measurement import Measurement
 from wattshed.errors import InputError
 from wattshed.profiler.bundle import Publication, write_bundle
 from wattshed.profiler.checklist import POINTS, check_bundle, write_validation
+from wattshed.profiler.design import Shape
 from wattshed.profiler.evidence import Evidence, read_evidence
 from wattshed.profiler.scrub import Identity
 from wattshed.testing import Sensor
 
 Tampering = Callable[[Evidence], Evidence]
+CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 
 
 @pytest.fixture(scope="module")
@@ -209,13 +211,50 @@ def test_samples_that_cannot_be_read_are_an_error(samples: bytes | pl.DataFrame 
         check_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"seed": "x"}, {"cells": [[1, 2]]}, {"cells": []}, {"reference_every": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": "x"},
+        {"cells": [[1, 2]]},
+        {"cells": []},
+        {"reference_every": 0},
+        {"reference": [8, 0, 1]},
+        {"reference": "8,8"},
+    ],
+)
 def test_settings_that_make_no_sense_fail(change: dict[str, object], sound: Path) -> None:
     """Settings from which no order follows fail the points that need it, and nothing breaks."""
     evidence = record(lambda campaign_: {"settings": campaign_.settings | change})(_evidence(sound))
 
     with pytest.raises(InputError, match="settings of the campaign make no sense"):
         POINTS[15].check(evidence)
+
+
+def test_a_named_reference_is_checked_like_any(tmp_path: Path) -> None:
+    """A reference outside the design is planned, visited and told of its drift, and no point fails."""
+    design = replace(campaign().design, named_reference=Shape(16, 16))
+    bundle(tmp_path, campaign(design=design, window_s=25.0))
+
+    verdicts = check_bundle(tmp_path)
+
+    assert [str(verdict) for verdict in verdicts if verdict.status == "failed"] == []
+    assert verdicts[16].sentence.startswith("3 visits to the reference cell")
+    assert {t.requested_input_tokens for t in _evidence(tmp_path).trials if t.experiment == "reference"} == {16}
+
+
+def test_another_reference_is_another_order(tmp_path: Path) -> None:
+    """Settings that name a reference which nobody visited fail points 16 and 22."""
+    evidence = record(lambda campaign_: {"settings": campaign_.settings | {"reference": [8, 9, 1]}})(
+        _evidence(bundle(tmp_path))
+    )
+
+    assert [POINTS[point].check(evidence).status for point in (15, 21)] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("raw", sorted(CAMPAIGNS.glob("*/*/manifest.json")), ids=lambda path: path.parent.name)
+def test_raw_bundles_stay_valid(raw: Path) -> None:
+    """Those of our campaigns pass, whose settings are from before a reference cell could be named."""
+    assert [str(verdict) for verdict in check_bundle(raw.parent) if verdict.status == "failed"] == []
 
 
 def test_a_cpu_only_bundle_is_valid(tmp_path: Path) -> None:

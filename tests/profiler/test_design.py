@@ -1,5 +1,6 @@
 """Designs: which cells there are, and in which order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_each_cell_is_visited_once_between_references(shapes: list[Shape], seed:
     assert max(len(run) for run in kinds.split("R")) <= every
     assert [visit.number for visit in plan] == list(range(len(plan)))
     assert plan == visits(design, np.random.default_rng(seed), reference_every=every)
+
+
+@settings(deadline=None, max_examples=20)
+@given(shapes=SHAPES, reference=st.builds(Shape, *[st.integers(1, 64)] * 3), seed=st.integers(0, 99))
+def test_a_named_reference_takes_the_place_of_the_middle(shapes: list[Shape], reference: Shape, seed: int) -> None:
+    """Named, any cell is the reference, of the design or not; cells and their order stay as they were."""
+    design = Design("any", tuple(shapes))
+
+    plain = visits(design, np.random.default_rng(seed), reference_every=2)
+    named = visits(replace(design, named_reference=reference), np.random.default_rng(seed), reference_every=2)
+
+    assert {visit.shape for visit in named if visit.is_reference} == {reference}
+    assert [visit for visit in named if not visit.is_reference] == [one for one in plain if not one.is_reference]
 
 
 def test_a_file_holds_any_cells(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The journal keeps every event, loses only a torn last line, and leads to the same end from any break."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.profiler.cases import campaign, journalled, measured, session, world
 from wattshed.errors import InputError, MissingError, UsageError
+from wattshed.profiler.design import Shape
 from wattshed.profiler.events import CellFailed, TrialDone
 from wattshed.profiler.journal import FILE, Record, read_journal, resume_journal, start_journal
 from wattshed.testing import Failures
@@ -49,6 +51,18 @@ def test_what_happened_is_read_again(tmp_path: Path) -> None:
     assert record.sessions == (session(0, world()),)
     assert record.settings == campaign().settings
     assert record.is_complete(world().engine.system.host or "")
+
+
+@pytest.mark.parametrize(("kept", "asked"), [(None, Shape(8, 8)), (Shape(8, 8), None), (Shape(8, 8), Shape(8, 9))])
+def test_another_reference_is_another_campaign(kept: Shape | None, asked: Shape | None, tmp_path: Path) -> None:
+    """A journal is resumed with the reference cell that it began with; one that nobody named counts as none."""
+    designs = [replace(campaign().design, named_reference=one) for one in (kept, asked)]
+    before, now = (campaign(design=design) for design in designs)
+    start_journal(tmp_path / FILE, before.settings).close()
+
+    resume_journal(tmp_path / FILE, before.settings).close()
+    with pytest.raises(UsageError, match=r"is of another campaign \(reference = "):
+        resume_journal(tmp_path / FILE, now.settings)
 
 
 @settings(deadline=None, max_examples=15)

@@ -1,6 +1,6 @@
 """What every verb shares: one JSON document or words for people, messages on stderr, errors as exit codes, seconds.
 
-0 ok | 1 the check failed | 2 usage or bad input | 3 a needed thing is missing
+0 ok | 1 the check failed | 2 usage or bad input | 3 a needed thing is missing | 130 stopped by Ctrl-C
 """
 
 import math
@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec
 
 import typer
 
@@ -17,6 +19,8 @@ from wattshed.errors import MissingError, UsageError, WattshedError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+Flags = ParamSpec("Flags")
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", metavar="", help="Print one JSON document to stdout, and nothing else there.")
@@ -46,6 +50,9 @@ BUNDLED_WORKLOADS = ("bundled:alpaca", "bundled:alpaca-one-bos")
 
 PIPE_COLUMNS = 200
 """Width of what goes into a pipe or a file, where no terminal sets one: wide enough for every table."""
+
+STOPPED: Final = 130
+"""Exit code after Ctrl-C: 128 and the number of its signal (POSIX shell)."""
 
 
 def bundled_profiles(begun: str) -> list[str]:
@@ -119,6 +126,42 @@ def check_seconds(**flags: float | None) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {problem}")
 
 
+def told_if_stopped(verb: str, command: Callable[Flags, None]) -> Callable[Flags, None]:
+    """The command of a verb, which says in one line that Ctrl-C stopped it, and what it had written to `--out` by then.
+
+    It stands below Typer, which ends on Ctrl-C without a word and lets nothing through to `guarded`.
+    """
+
+    @wraps(command)
+    def told(*arguments: Flags.args, **flags: Flags.kwargs) -> None:
+        before = _files_at(flags.get("out"))
+        try:
+            command(*arguments, **flags)
+            return
+        except KeyboardInterrupt:
+            pass  # and it lets go of what was running: a bar that is still drawn would wipe our line away
+        there = _files_at(flags.get("out"))
+        names = ", ".join(sorted(str(file) for file in there if there[file] != before.get(file)))
+        raise stopped(verb, f"written by then: {names}" if names else "nothing was written")
+
+    return told
+
+
+def stopped(verb: str, kept: str) -> typer.Exit:
+    """What to raise where Ctrl-C stopped a verb, once it is said on stderr, with what is kept."""
+    return typer.Exit(_refuse(f"{verb} was stopped before its end; {kept}", STOPPED))
+
+
+def _files_at(out: object) -> dict[Path, tuple[int, int]]:
+    """The files in a folder, or the one file: which it is on the disk, and when it was written, in ns of its clock."""
+    if not isinstance(out, Path):
+        return {}
+    with suppress(OSError):  # nothing is there, or nothing that could be written to
+        stats = {file: file.stat() for file in (out.iterdir() if out.is_dir() else [out])}
+        return {file: (stat.st_ino, stat.st_mtime_ns) for file, stat in stats.items()}
+    return {}
+
+
 def guarded(main: Callable[[], None]) -> int:
     """Run the command line and return its exit code; errors of ours become one line on stderr."""
     try:
@@ -140,7 +183,7 @@ def guarded(main: Callable[[], None]) -> int:
     except UnicodeEncodeError as error:
         return _refuse(f"a name cannot be written as {error.encoding}; rename what it names", 2)
     except KeyboardInterrupt:
-        return _refuse("interrupted", 130)
+        return _refuse("interrupted", STOPPED)
     return 0
 
 

@@ -25,7 +25,7 @@ from wattshed.cli import (
     simulate,
     validate,
 )
-from wattshed.cli.frame import guarded
+from wattshed.cli.frame import guarded, told_if_stopped
 
 app = typer.Typer(
     name="wattshed",
@@ -57,8 +57,12 @@ MEASURING: Final = (demo, meters, measure, profile, publish, validate, fit, pred
 PLACING: Final = (plan, simulate, report, reproduce, audit, serve, agent, ledger, key)
 """The verbs, in the order of `--help`."""
 
+LONG: Final = (demo, profile, publish, fit, plan, simulate, report, reproduce, audit)
+"""Those that work for a while and then write to `--out`: whoever stops one is told how far it came."""
+
 for verb in (*MEASURING, *PLACING):
-    app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
+    name = verb.__name__.rpartition(".")[2]
+    app.command(name, epilog=verb.EXAMPLES)(told_if_stopped(name, verb.command) if verb in LONG else verb.command)
 
 
 def main() -> None:

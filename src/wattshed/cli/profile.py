@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from wattshed.cli.frame import JsonFlag, check_seconds, emit, stderr
+from wattshed.cli.frame import JsonFlag, check_seconds, emit, stderr, stopped
 from wattshed.cli.meter_choice import named
 from wattshed.domain.choices import Configuration, Device, EngineKind, Precision
 from wattshed.errors import UsageError
@@ -81,6 +81,12 @@ def command(
         typer.Option("--campaign-timeout-s", min=0, help="Time after which no cell begins; go on with --resume."),
     ] = None,
     reference_every: Annotated[int, typer.Option(min=1, help="Cells between two looks for drift.")] = 8,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M,N[,C]", help="Cell to look for drift in, of the design or not; its middle, if not given."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random order.")] = 0,
     meters: Annotated[str | None, typer.Option(help="Meters, as nvml,rapl; whatever is there, if not given.")] = None,
     licence: Annotated[str, typer.Option(help="Terms under which the bundle may be used.")] = "not stated",
@@ -96,15 +102,16 @@ def command(
     from wattshed.cli.engine_choice import EngineChoice
     from wattshed.cli.profile_forecast import show_forecast
     from wattshed.cli.profile_rig import build
-    from wattshed.cli.profile_words import design_of, stopping_of
+    from wattshed.cli.profile_words import design_of, stopping_of, with_reference
     from wattshed.profiler.campaign import Campaign
 
     if predictor is not None and not dry_run:
         raise UsageError("--predictor is for --dry-run; leave it out")
     check_seconds(window_s=window_s, idle_s=idle_s, settle_s=settle_s)
     check_seconds(cell_timeout_s=cell_timeout_s, campaign_timeout_s=campaign_timeout_s)
+    cells = design_of(design, input_tokens=input_tokens, output_tokens=output_tokens, concurrency=concurrency)
     campaign = Campaign(
-        design_of(design, input_tokens=input_tokens, output_tokens=output_tokens, concurrency=concurrency),
+        with_reference(cells, reference),
         stopping_of(stopping, trials),
         seed=seed,
         window_s=window_s,
@@ -136,7 +143,8 @@ def command(
         return
     rig = build(choice)
     rig.refuse_names({"--name": name, "--hardware": hardware, "--licence": licence, "--design": campaign.design.name})
-    outcome = _profile(campaign, rig, out=out, resume=resume, licence=licence)
+    with _told_where_it_is(out):
+        outcome = _profile(campaign, rig, out=out, resume=resume, licence=licence)
     emit(outcome.document, as_json=json_, show=outcome.show)
     outcome.tell_what_is_left(campaign)
 
@@ -189,7 +197,7 @@ def _measure(campaign: "Campaign", rig: "Rig", earlier: "Earlier", open_journal:
                 rig.bench.engine.load()
             session = rig.session(earlier.session)
             rig.bench.engine.load()
-            with closing(open_journal()) as kept, _told(kept):
+            with closing(open_journal()) as kept:
                 kept.append(session)
                 for event in run(campaign, rig.bench, earlier=earlier):
                     kept.append(event)
@@ -199,13 +207,17 @@ def _measure(campaign: "Campaign", rig: "Rig", earlier: "Earlier", open_journal:
 
 
 @contextmanager
-def _told(kept: "Journal") -> Iterator[None]:
-    """Whoever stops the campaign by hand is told where to go on."""
+def _told_where_it_is(out: Path) -> Iterator[None]:
+    """Whoever stops a campaign by hand, once it has a journal, is told where that is and how to go on."""
+    from wattshed.profiler.journal import FILE
+
     try:
         yield
-    except KeyboardInterrupt:
-        stderr().print(f"stopped; what was measured is in {kept.path}: go on with --resume", soft_wrap=True)
-        raise
+    except KeyboardInterrupt as stop:
+        if not (out / FILE).exists():
+            raise
+        kept = f"what was measured is in {out / FILE}: go on with the same flags and --resume"
+        raise stopped("profile", kept) from stop
 
 
 def _slug(settings: dict[str, object], campaign: "Campaign") -> str:

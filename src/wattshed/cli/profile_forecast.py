@@ -125,6 +125,7 @@ def _true_cost(shape: "Shape") -> "RequestCost":
 def _document(campaign: "Campaign", foreseen: "Forecast", basis: _Basis) -> dict[str, object]:
     return {
         "design": campaign.design.name,
+        "reference": asdict(campaign.design.reference),
         "stopping": campaign.stopping.rule,
         "cells": [_cell(one) for one in foreseen.visits],
         "least_s": foreseen.least_s,
@@ -166,6 +167,7 @@ def _show(console: "Console", campaign: "Campaign", foreseen: "Forecast", basis:
     for one in foreseen.visits:
         cells.add_row(*_row(one))
     console.print(cells)
+    console.print(f"Reference: {_reference(campaign)}.", soft_wrap=True)
     console.print(f"Stopping: {campaign.stopping.rule}. These are the fewest windows it takes.", soft_wrap=True)
     for line in _totals(foreseen, basis):
         console.print(line, soft_wrap=True)
@@ -173,6 +175,13 @@ def _show(console: "Console", campaign: "Campaign", foreseen: "Forecast", basis:
         console.print(f"Mind the predictor: {', and '.join(basis.differences)}.", style="yellow", soft_wrap=True)
     if _known_s(foreseen) > campaign.timeout_s:
         console.print("--campaign-timeout-s ends it before that; --resume goes on with the rest.", soft_wrap=True)
+
+
+def _reference(campaign: "Campaign") -> str:
+    """The reference cell, how often it is visited, and who chose it."""
+    design, times = campaign.design, sum(visit.is_reference for visit in campaign.visits)
+    chosen = "the middle of the design" if design.named_reference is None else "as named"
+    return f"{design.reference}, {chosen}; {times} of {len(campaign.visits)} visits look for drift there"
 
 
 def _row(one: "VisitForecast") -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""What the flags of `wattshed profile` mean: lists of tokens, designs and stopping rules."""
+"""What the flags of `wattshed profile` mean: lists of tokens, designs, the reference cell and stopping rules."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,19 @@ def design_of(design: str, *, input_tokens: str | None, output_tokens: str | Non
         return designs.batch(*counts)
     sweeps = {"paper-input": designs.paper_input, "paper-output": designs.paper_output}
     return sweeps[design]() if design in sweeps else designs.read_design(Path(design))
+
+
+def with_reference(design: "Design", text: str | None) -> "Design":
+    """The design with the reference cell that `--reference` names as `128,32` or `128,32,4`; as it is without one."""
+    from wattshed.profiler.design import MOST, Shape, count
+
+    if text is None:
+        return design
+    counts = [number for word in text.split(",") if (number := count(word)) is not None]
+    if len(counts) not in (2, 3) or len(counts) <= text.count(","):
+        problem = f"wants input tokens, output tokens and, if several, queries at once, each from 1 to {MOST:,}"
+        raise UsageError(f"--reference {problem}, like 128,32 or 128,32,4; got {quoted(text)}")
+    return replace(design, named_reference=Shape(*counts))
 
 
 def counted(flag: str, text: str) -> tuple[int, ...]:

@@ -1,7 +1,5 @@
 """`wattshed simulate`: a fleet under load, with queues, batches, sleep and failures, policy beside policy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -82,24 +80,13 @@ def command(
     objective = objective_of(lam, exchange_w)
     chances = Chances(arrivals, process(arrivals), seeds, seed, queries, warm_up_s)
     reading = Reading(workload, columns_of(column or []), input_tokens, output_tokens, skip_bad)
-    with told_if_stopped():
-        evaluator = reading.evaluator(fleet)
-        named = rules([policy, *(against or [])], evaluator, objective)
-        comparison = with_progress(evaluator, named, chances, objective)
+    evaluator = reading.evaluator(fleet)
+    named = rules([policy, *(against or [])], evaluator, objective)
+    comparison = with_progress(evaluator, named, chances, objective)
     told = document(evaluator, comparison, chances)
     files = write(out, evaluator, comparison, told) if out else []
     told["files"] = [str(file) for file in files]
     emit(told, as_json=json_, show=lambda console: show(console, comparison, files))
-
-
-@contextmanager
-def told_if_stopped() -> Iterator[None]:
-    """Whoever stops the runs by hand is told that nothing has come of them."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        stderr().print("wattshed: the simulation was stopped before its end; nothing was written", soft_wrap=True)
-        raise
 
 
 def with_progress(

@@ -81,7 +81,7 @@ def check_plan(
     seed: int = 0,
 ) -> PlanCheck:
     """The check of a plan, or of the one under `capacity`; `UsageError` where the workload has not such arrivals."""
-    from wattshed.cli.simulate import told_if_stopped, with_progress
+    from wattshed.cli.simulate import with_progress
     from wattshed.cli.simulate_policies import Rule
     from wattshed.cli.simulate_scenario import Chances
     from wattshed.planner.evaluate import best_baseline
@@ -96,8 +96,7 @@ def check_plan(
     rules = [Rule(PLAN, policy), Rule(alone, planning.policies[alone])]
     text = arrivals or "trace"
     chances = Chances(text, process(text), SEEDS, seed, queries)
-    with told_if_stopped():
-        comparison = with_progress(planning.evaluator, rules, chances, planning.objective)
+    comparison = with_progress(planning.evaluator, rules, chances, planning.objective)
     return _judged(comparison, best.energy.value)
 
 

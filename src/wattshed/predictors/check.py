@@ -4,7 +4,7 @@ Everything said of a cell left out comes from a complete fit without it, misfit 
 the host paced are counted apart as well: they wander with the host, whatever the form.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -122,7 +122,7 @@ def check_pair(profile: Profile, pair: Pair, *, kind: PredictorKind, channel: Ch
         return ()
     trained = cells(trials, channel)
     held_out = _held_out(trials, trained, kind=kind, channel=channel)
-    unseen = _errors(fitted, _unseen_cells(profile, pair, channel), set())
+    unseen = _errors(fitted, _among(trained, _unseen_cells(profile, pair, channel)), set())
     seen = _errors(fitted, trained, set())
     quantities: tuple[Quantity, Quantity] = ("energy", "runtime")
     return tuple(
@@ -187,6 +187,12 @@ def _held_out(
 def _key(of: Cell | Measurement) -> _Key:
     concurrency = of.concurrency if isinstance(of, Cell) else of.system.concurrency
     return of.experiment, of.requested_input_tokens, of.requested_output_tokens, concurrency
+
+
+def _among(trained: Sequence[Cell], pooled: Iterable[Cell]) -> list[Cell]:
+    """The cells whose concurrency the fit knows: a reference cell may be named at any other."""
+    known = [cell.concurrency for cell in trained]
+    return [cell for cell in pooled if min(known) <= cell.concurrency <= max(known)]
 
 
 def _unseen_cells(profile: Profile, pair: Pair, channel: Channel) -> list[Cell]:

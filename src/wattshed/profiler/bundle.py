@@ -61,12 +61,13 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """The settings that the order of visits follows from."""
+    """The settings that the order of visits follows from; bundles whose reference nobody named have none."""
 
     design: str
     cells: tuple[tuple[int, int, int], ...]
     seed: Annotated[int, msgspec.Meta(ge=0)]
     reference_every: Annotated[int, msgspec.Meta(ge=1)]
+    reference: tuple[int, int, int] | None = None
 
 
 def write_bundle(directory: Path, publication: Publication) -> Manifest:
@@ -117,7 +118,8 @@ def planned_visits(settings: Mapping[str, Plain]) -> tuple[Visit, ...]:
     """The visits that the settings of a campaign stand for, in their order; `InputError` where they make no sense."""
     try:
         plan = msgspec.convert(settings, _Planned)
-        design = Design(plan.design, tuple(Shape(*cell) for cell in plan.cells))
+        reference = None if plan.reference is None else Shape(*plan.reference)
+        design = Design(plan.design, tuple(Shape(*cell) for cell in plan.cells), reference)
     except (msgspec.ValidationError, ValueError) as error:
         raise InputError(f"the settings of the campaign make no sense: {error}", fix="restore them") from error
     return visits(design, np.random.default_rng(plan.seed), reference_every=plan.reference_every)

@@ -83,7 +83,7 @@ class Campaign:
 
     @property
     def settings(self) -> dict[str, Plain]:
-        """Everything that a second run needs to do the same."""
+        """Everything that a second run needs to do the same; `reference` where one was named."""
         numbers: dict[str, Plain] = {
             "seed": self.seed,
             "window_s": self.window_s,
@@ -94,8 +94,10 @@ class Campaign:
             "reference_every": self.reference_every,
             "reference_windows": self.reference_windows,
         }
-        cells: list[Plain] = [[s.input_tokens, s.output_tokens, s.concurrency] for s in self.design.shapes]
-        return {"design": self.design.name, "cells": cells, "stopping": self.stopping.rule, **numbers}
+        cells: list[Plain] = [_counts(shape) for shape in self.design.shapes]
+        named = self.design.named_reference
+        reference: dict[str, Plain] = {} if named is None else {"reference": _counts(named)}
+        return {"design": self.design.name, "cells": cells, "stopping": self.stopping.rule, **numbers, **reference}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,10 @@ class _Run:
             self._bench.engine.load()
         except (EngineError, MissingError):  # the second where the device itself is no longer there
             self._gone = MOST_GONE
+
+
+def _counts(shape: Shape) -> list[Plain]:
+    return [shape.input_tokens, shape.output_tokens, shape.concurrency]
 
 
 def _cell(trial: Measurement) -> tuple[str, Shape]:

@@ -4,7 +4,9 @@
 
 The order is random and follows from the seed, so that slow drift of the machine (heat, neighbours) becomes scatter and
 not a slope along the tokens. One cell, the *reference*, is visited again at the start, after every few cells and at the
-end: what drift there was can be read off it. Sources: the two sweeps are those of section 5.1 of the paper.
+end: what drift there was can be read off it. It is the middle cell, or any that is named: a design of long cells is
+better watched by a short one, and several campaigns by the same. Sources: the two sweeps are those of section 5.1 of
+the paper.
 """
 
 import csv
@@ -60,10 +62,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The cells of a campaign, each once; `name` becomes the experiment of their trials."""
+    """The cells of a campaign, each once; `name` becomes the experiment of their trials.
+
+    `named_reference` need not be among them.
+    """
 
     name: str
     shapes: tuple[Shape, ...]
+    named_reference: Shape | None = None
 
     def __post_init__(self) -> None:
         if not self.shapes:
@@ -73,10 +79,12 @@ class Design:
 
     @property
     def reference(self) -> Shape:
-        """The cell in the middle: neither too short to measure nor too long to repeat.
+        """The cell that was named, or else the one in the middle: neither too short to measure nor too long to repeat.
 
         By output tokens first, since a query lasts as long as its steps; among those that share them, by all tokens.
         """
+        if self.named_reference is not None:
+            return self.named_reference
         output_tokens = _middle(sorted(self.shapes, key=lambda shape: shape.output_tokens)).output_tokens
         alike = [shape for shape in self.shapes if shape.output_tokens == output_tokens]
         return _middle(sorted(alike, key=lambda shape: (shape.total_tokens, shape)))
