@@ -31,7 +31,7 @@ FOLDER = "generated"
 PARTS = {
     "h100": (
         *("abstract", "measured", "beside", "figures", "first-token", "cache", "batch", "launch"),
-        *("lengths", "predictors", "advice", "line", "pairs"),
+        *("lengths", "predictors", "advice", "line", "pairs", "changes"),
     ),
     "h200": (
         *("abstract", "measured", "drift", "machines", "verdicts", "compared", "compared-batch"),

@@ -95,6 +95,15 @@ def test_words_say_what_to_type() -> None:
     assert plan_changes(alone()) == []
 
 
+def test_what_is_nothing_is_not_said() -> None:
+    """A fleet of two machines that cost the same saves nothing, and no power, meter or second would change that."""
+    both = evaluator()
+    a100 = both.predictors[1:] * 2, both.limits[1:] * 2
+    same = Evaluator.of(both.fleet, both.workload, predictors=a100[0], limits=a100[1])
+
+    assert plan_changes(plan(same, Objective())) == []
+
+
 def alone() -> Planning:
     """A plan for the A100 and nobody else."""
     both = evaluator()

@@ -118,6 +118,22 @@ def test_joules_that_one_side_lacks_are_not_compared() -> None:
     assert "no joules on both sides" in " ".join(verdicts([found], "ours"))
 
 
+def test_a_board_that_waited_is_named() -> None:
+    """A cell at half of its power limit counts as the device's; where kernels ran only at times, words say so."""
+    ours, theirs = profile(EAGER, 1.0, spread=0.01), profile(OTHER, 1.0, spread=0.01)
+    told = []
+    for share in (0.5, 0.95):
+        busy = [replace(one, gpu_utilization=share, bound="device") for one in ours.measurements]
+        steady = [replace(one, gpu_utilization=1.0, bound="device") for one in theirs.measurements]
+        found = only(replace(ours, measurements=tuple(busy)), replace(theirs, measurements=tuple(steady)))
+        told.append((found.partly_idle, " ".join(verdicts([found], "ours"))))
+
+    assert [partly for partly, _ in told] == [True, False]
+    assert "In 1 of these 1 a board ran kernels for less than 90 % of the time" in told[0][1]
+    assert "(512, 32)" in told[0][1]
+    assert "ran kernels" not in told[1][1]
+
+
 def test_drift_is_the_rise_of_the_reference_cell() -> None:
     """Five visits that grow by 2 % of the mean each, in order: a range and a trend of 8 %, over their time."""
     found = Profile("p", tuple(visits(np.array([0.96, 0.98, 1.0, 1.02, 1.04]))))

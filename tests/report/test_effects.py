@@ -47,6 +47,30 @@ def test_the_hosts_own_contrast_is_preferred() -> None:
     assert "different host labels" in contrast_words(across, "cache")
 
 
+def test_a_cell_is_contrasted_across_hosts_once() -> None:
+    """Where two hosts have the same cells with a cache, the one that has more of them stands for both."""
+    first, second = (replace(EAGER, name=name, host=name) for name in ("first", "second"))
+    trials = (*measured_on(UNCACHED, 12.0), *measured_on(first, 4.0), *measured_on(second, 4.0, shapes=SHAPES[:1]))
+
+    (found,) = contrasts(measured(Profile("p", trials)), "cache", "total")
+
+    assert found.after == first
+
+
+def test_rows_of_one_model_are_told_apart() -> None:
+    """Two contrasts of a model have the names of their sides above them; one has the model's alone."""
+    other = replace(UNCACHED, name="other", host="host-b"), replace(EAGER, name="else", host="host-b")
+    pairs = (*measured_on(other[0], 9.0), *measured_on(other[1], 3.0))
+    both = measured(Profile("p", (*contrasting().measurements, *pairs)))
+
+    two, one = (contrast_figure(contrasts(trials, "cache", "total"), "cache") for trials in (both, TRIALS))
+
+    names = [axes.get_title(loc="left").splitlines()[:-1] for axes in two.axes[::3]]
+    assert [EAGER.model, "box", "box"] in names
+    assert [EAGER.model, "other", "else"] in names
+    assert one.axes[0].get_title(loc="left").splitlines()[0] == EAGER.model
+
+
 def test_requests_in_flight_share_a_batch() -> None:
     """A shape at several concurrencies is one line, rising; joules are those of one request."""
     (found,) = batches(TRIALS, "total")

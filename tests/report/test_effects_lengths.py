@@ -10,7 +10,7 @@ from wattshed.datasets.profiles import read_profile
 from wattshed.domain.measurement import Measurement
 from wattshed.domain.system import System
 from wattshed.report.effects_lengths import MOST_NEW, lengths_section, meetings, new_shares
-from wattshed.report.page import Prose
+from wattshed.report.page import Prose, Table
 
 
 def window(order: int, shape: tuple[int, int], energy_j: float, system: System = EAGER) -> Measurement:
@@ -62,6 +62,8 @@ def test_the_section_says_how_much() -> None:
     assert isinstance(section.blocks[0], Prose)
     assert "in 1 window, 100 % of the steps" in section.blocks[0].text
     assert "2.00 times the joules" in section.blocks[0].text
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    assert table.rows[0][:4] == ("box", "16, 16", "1", "100 %")
 
 
 @pytest.mark.parametrize("name", ["h100", "h200"])

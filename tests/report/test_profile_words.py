@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.report.contrasting import UNCACHED, contrasting, measured_on
+from tests.report.contrasting import SHAPES, UNCACHED, contrasting, measured_on
 from wattshed.domain.measurement import Profile
 from wattshed.report.page import Prose, Table
 from wattshed.report.profile_words import beside_section
@@ -29,3 +29,14 @@ def test_the_cheaper_lengths_are_counted(peer_j: float, said: str) -> None:
     assert said in words.text
     assert {row[5] for row in table.rows} == {f"{12.0 / peer_j:.2f}"}
     assert {row[6] for row in table.rows} == {"device"}
+
+
+def test_other_output_lengths_are_not_set_beside_the_papers() -> None:
+    """A system that never made 32 tokens has no row: joules a token at 128 would stand beside those at 32."""
+    longer = Profile("longer", tuple(measured_on(UNCACHED, 12.0, shapes=SHAPES[1::2])))
+
+    words, table = beside_section(longer, known(24.0), "total").blocks
+
+    assert words == Prose("")
+    assert isinstance(table, Table)
+    assert list(table.rows) == []

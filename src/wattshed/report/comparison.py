@@ -8,6 +8,7 @@ The interval of a ratio holds the scatter of both sides and, for joules, the unc
 `scatter.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -17,6 +18,7 @@ from wattshed.domain.measurement import Profile
 from wattshed.domain.plan import Interval
 from wattshed.domain.system import EAGER, System
 from wattshed.profiler.design import Shape
+from wattshed.profiler.pace import BUSY
 from wattshed.report.scatter import MeasuredCells, ratio_of
 
 Ratioed = Literal["joules", "seconds"]
@@ -30,7 +32,8 @@ class Compared:
     """One cell on both sides: ours over theirs, with 95 % intervals; `joules_ratio` is `None` where a side has none.
 
     `sensor_known` says that the interval of `joules_ratio` holds the accuracy of both sensors. `trials` counts windows,
-    ours and theirs.
+    ours and theirs. `utilization` is the share of time that the accelerator ran kernels, of the side where it is less;
+    `None` where a side does not tell.
     """
 
     ours: System
@@ -41,6 +44,12 @@ class Compared:
     host_bound: bool
     sensor_known: bool
     trials: tuple[int, int]
+    utilization: float | None
+
+    @property
+    def partly_idle(self) -> bool:
+        """Whether the device counts as setting the pace of both sides, though one of them was not `BUSY` throughout."""
+        return not self.host_bound and self.utilization is not None and self.utilization < BUSY
 
 
 def compare(ours: Profile, theirs: Profile, channel: Channel) -> list[Compared]:
@@ -91,4 +100,11 @@ def _compared(first: MeasuredCells, second: MeasuredCells, mine: System, other: 
         first.host_bound(mine, shape) or second.host_bound(other, shape),
         all(side is None or side.sensor_uncertainty is not None for side in joules),
         (len(first.cells[mine][shape]), len(second.cells[other][shape])),
+        _least([first.utilization(mine, shape), second.utilization(other, shape)]),
     )
+
+
+def _least(values: Sequence[float | None]) -> float | None:
+    """The least, where all are known."""
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None

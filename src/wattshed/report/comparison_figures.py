@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from wattshed.domain.plan import Interval
-from wattshed.report.canvas import GREY, INK, colour, drawn, from_zero_or_logarithm, grid, marker, panels, powers_of_two
+from wattshed.report.canvas import INK, colour, drawn, from_zero_or_logarithm, grid, marker, panels, powers_of_two
 from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, differs, ratio, title
 from wattshed.report.marks import hollow_mark
 
@@ -19,6 +19,9 @@ _PALETTE: Final = LinearSegmentedColormap.from_list("less to more", [colour(0), 
 """Blue for less, vermilion for more: colour-blind readers tell them apart, and every field has its number too."""
 
 _HATCH: Final = "////"
+_HATCH_INK: Final = "#555555"
+"""Dark enough to be seen on every colour of the palette: a lighter grey vanished on pale blue."""
+
 _BY_HOST: Final = "#eeeeee"
 
 
@@ -75,7 +78,8 @@ def reach_of(compared: Sequence[Compared]) -> float:
 def draw_map(axis: Axes, cells: Sequence[Compared], quantity: Ratioed, *, reach: float) -> None:
     """One panel: a field a cell, its colour by the logarithm of the ratio, deepest `reach` doublings away from 1.
 
-    Hatched where the interval holds 1; grey and in brackets where a host set the pace of either side.
+    Hatched where the interval holds 1; grey and in brackets where a host set the pace of either side; with a star where
+    a device did, but was not busy throughout.
     """
     inputs = sorted({one.shape.input_tokens for one in cells})
     outputs = sorted({one.shape.output_tokens for one in cells})
@@ -83,7 +87,7 @@ def draw_map(axis: Axes, cells: Sequence[Compared], quantity: Ratioed, *, reach:
         found = ratio(one, quantity)
         if found is not None:
             at = inputs.index(one.shape.input_tokens), outputs.index(one.shape.output_tokens)
-            _field(axis, at, found, host_bound=one.host_bound, reach=reach)
+            _field(axis, at, found, of=one, reach=reach)
     axis.set_xticks(range(len(inputs)), [str(m) for m in inputs], fontsize=7)
     axis.set_yticks(range(len(outputs)), [str(n) for n in outputs], fontsize=7)
     axis.set(xlabel="input tokens m", ylabel="output tokens n")
@@ -96,20 +100,20 @@ def map_marks() -> list[Patch]:
     return [
         Patch(color=_PALETTE(0.15), label="less"),
         Patch(color=_PALETTE(0.85), label="more"),
-        Patch(fc="white", ec=GREY, hatch=_HATCH, label="cannot tell: the interval holds 1"),
+        Patch(fc="white", ec=_HATCH_INK, lw=0, hatch=_HATCH, label="cannot tell: the interval holds 1"),
         Patch(color=_BY_HOST, label="in brackets: a host set the pace"),
     ]
 
 
-def _field(axis: Axes, at: tuple[int, int], found: Interval, *, host_bound: bool, reach: float) -> None:
+def _field(axis: Axes, at: tuple[int, int], found: Interval, *, of: Compared, reach: float) -> None:
     """One cell of a map."""
     doublings = np.log2(found.value)
-    shown = _BY_HOST if host_bound else _PALETTE(0.5 + doublings / reach / 2)
-    open_ = not host_bound and not differs(found)
+    shown = _BY_HOST if of.host_bound else _PALETTE(0.5 + doublings / reach / 2)
+    open_ = not of.host_bound and not differs(found)
     corner = at[0] - 0.5, at[1] - 0.5
-    axis.add_patch(Rectangle(corner, 1, 1, fc=shown, ec=GREY, hatch=_HATCH if open_ else None, lw=0))
-    words = f"({found.value:.2f})" if host_bound else f"{found.value:.2f}"
-    ink = "white" if not host_bound and abs(doublings) > 0.75 * reach else INK
+    axis.add_patch(Rectangle(corner, 1, 1, fc=shown, ec=_HATCH_INK, hatch=_HATCH if open_ else None, lw=0))
+    words = f"({found.value:.2f})" if of.host_bound else f"{found.value:.2f}{'*' if of.partly_idle else ''}"
+    ink = "white" if not of.host_bound and abs(doublings) > 0.75 * reach else INK
     box = {"fc": shown, "ec": "none", "pad": 1.2} if open_ else None
     axis.text(*at, words, ha="center", va="center", fontsize=8, color=ink, bbox=box)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Final
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Profile
 from wattshed.domain.plan import Interval
+from wattshed.profiler.pace import BUSY
 from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, compare, differs, ratio, title
 from wattshed.report.comparison_figures import alone, batch_figure, map_figure
 from wattshed.report.drift_page import drift_blocks
@@ -15,6 +17,9 @@ from wattshed.report.machines_figure import has_maps, machines_figure
 from wattshed.report.machines_words import climb_words
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_page import best_channel
+from wattshed.units import percent
+
+_STAR: Final = f"Star: a board ran kernels for less than {percent(BUSY):.0f} % of the time."
 
 
 def comparison_pictures(ours: Profile, theirs: Profile) -> dict[str, Picture]:
@@ -27,7 +32,7 @@ def comparison_pictures(ours: Profile, theirs: Profile) -> dict[str, Picture]:
             machines_figure(compared, climbs),
             f"{ours.name} and {theirs.name}. First column: what a token costs with more requests in flight, with 95 % "
             "intervals of scatter and sensors. Maps: the one over the other for one request in flight, blue where "
-            f"{ours.name} takes less; there is none where hosts set the pace all over.",
+            f"{ours.name} takes less; there is none where hosts set the pace all over. {_STAR}",
             "Joules and milliseconds of an output token against requests in flight for both machines, and maps of the "
             "ratios of joules and of seconds over input and output tokens.",
         )
@@ -35,7 +40,7 @@ def comparison_pictures(ours: Profile, theirs: Profile) -> dict[str, Picture]:
         pictures["compared"] = Picture(
             map_figure(compared),
             f"{ours.name} over {theirs.name}: below 1 (blue) {ours.name} takes less. Hatched: the 95 % interval "
-            "holds 1. In brackets: a host set the pace of one side.",
+            f"holds 1. In brackets: a host set the pace of one side. {_STAR}",
             "A field a cell over input and output tokens, with the ratio of joules above and of seconds below.",
         )
     if any(one.shape.concurrency > 1 for one in compared):
@@ -74,6 +79,7 @@ def verdicts(compared: Sequence[Compared], ours: str) -> Iterator[str]:
         paced = [one for one in cells if not one.host_bound]
         said = "; ".join(_verdict(paced, quantity, ours) for quantity in QUANTITIES) if paced else "none to judge by"
         yield f"{name}. The device set the pace of both sides in {len(paced)} of {len(cells)} cells: {said}."
+        yield from _idle_words(paced)
     if not all(one.sensor_known for one in compared):
         yield "A sensor's accuracy is not known: joules then carry scatter alone, and sound surer than they are."
 
@@ -97,6 +103,16 @@ def _verdict(cells: Sequence[Compared], quantity: Ratioed, ours: str) -> str:
         f"{ours} takes {times} times the {quantity} (surely less in {less}, surely more in {more}, "
         f"within the interval in {len(known) - less - more})"
     )
+
+
+def _idle_words(paced: Sequence[Compared]) -> Iterator[str]:
+    """Which of the cells that count as a device's left a board without work at times."""
+    idle = [str(one.shape) for one in paced if one.partly_idle]
+    if idle:
+        yield (
+            f"In {len(idle)} of these {len(paced)} a board ran kernels for less than {percent(BUSY):.0f} % of the "
+            f"time; its host may have had a part in the ratio: {', '.join(idle)}."
+        )
 
 
 def _row(one: Compared) -> tuple[str, ...]:

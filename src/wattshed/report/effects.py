@@ -2,7 +2,8 @@
 
 A *contrast* sets two systems side by side that differ in one thing, cell by cell, and only in cells that both
 measured. Nothing is averaged over cells: what the host paced would hide among what the device did. Hosts are never
-pooled, and where one host measured both sides, contrasts across hosts are left out.
+pooled, and where one host measured both sides, contrasts across hosts are left out; so is one across hosts whose cells
+another has, with more.
 """
 
 from collections import defaultdict
@@ -84,11 +85,12 @@ def contrasts(trials: Trials, effect: Effect, channel: Channel) -> list[Contrast
         if _CHANGES[effect](before, after)
     ]
     at_home = {_apart_from_host(one) for one in found if one.before.host == one.after.host}
-    return [
+    kept = [
         one
         for one in found
         if one.pairs and (one.before.host == one.after.host or _apart_from_host(one) not in at_home)
     ]
+    return [one for one in kept if not any(_within(one, other) for other in kept)]
 
 
 def batches(trials: Trials, channel: Channel) -> list[Batch]:
@@ -143,6 +145,16 @@ _CHANGES: Final[dict[Effect, Callable[[System, System], bool]]] = {"cache": _cac
 
 def _apart_from_host(contrast: Contrast) -> tuple[System, System]:
     return replace(contrast.before, host=None), replace(contrast.after, host=None)
+
+
+def _within(one: Contrast, other: Contrast) -> bool:
+    """Whether a contrast across hosts shows no cell that another of the same work does not show with more."""
+    work, shapes = (replace(one.after, name="", host=None), replace(other.after, name="", host=None)), _shapes(one)
+    return one.before.host != one.after.host and work[0] == work[1] and shapes < _shapes(other)
+
+
+def _shapes(contrast: Contrast) -> set[Shape]:
+    return {pair.shape for pair in contrast.pairs}
 
 
 def _at(cost: TokenCost, concurrency: int) -> TokenCost:

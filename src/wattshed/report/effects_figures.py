@@ -42,7 +42,7 @@ def contrast_figure(contrasts: Sequence[Contrast], effect: Effect) -> Figure:
         for length, pairs in lines.items():
             _draw_sides(axes, pairs, along, position=places[length])
         _label_ratios(axes[2], [_ratios(pairs, along) for pairs in lines.values()])
-        titles = f"{contrast.after.model}\n{_JOULES}", _TIME, f"J {SIDES[effect][0]} / J {SIDES[effect][1]}"
+        titles = f"{_name(contrast, contrasts)}\n{_JOULES}", _TIME, f"J {SIDES[effect][0]} / J {SIDES[effect][1]}"
         for axis, title in zip(axes, titles, strict=True):
             _finish(axis, title, f"{along} tokens")
         axes[2].set(yscale="linear", ylim=(0, None))
@@ -69,6 +69,13 @@ def batches_figure(batches: Sequence[Batch]) -> Figure:
     paced = any(cost.host_bound for batch in batches for cost in batch.costs)
     drawing.legend(handles=[*handles, *([hollow_mark()] if paced else [])], loc="outside lower center", ncols=2)
     return drawing
+
+
+def _name(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
+    """What stands above a row: its model, and the names of both sides where another row has that model too."""
+    model = contrast.after.model
+    namesakes = sum(one.after.model == model for one in contrasts) > 1
+    return f"{model}\n{contrast.before.name}\n{contrast.after.name}" if namesakes else model
 
 
 def _held(effect: Effect) -> int:

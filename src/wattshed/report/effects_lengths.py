@@ -98,11 +98,13 @@ def meeting_words(model: str, found: Sequence[Meeting], channel: Channel) -> str
 
 def meeting_table(model: str, found: Sequence[Meeting], channel: Channel) -> Table:
     """Every window of one model that met new lengths, beside its neighbour."""
-    header = ("system", "m, n", "new lengths", "ms a step", "met before", "ratio", "J a token", "met before", "ratio")
+    costs = ("ms a step", "met before", "ratio", "J a token", "met before", "ratio")
+    header = ("system", "m, n", "at once", "new lengths", *costs)
     rows = [
         (
             one.window.system.name,
             _cell(one.window),
+            str(one.window.system.concurrency),
             f"{percent(one.new_share):.0f} %",
             *_sides((milliseconds(one.step_s[0]), milliseconds(one.step_s[1]))),
             *_sides(one.token_j(channel)),

@@ -5,6 +5,7 @@ from typing import Literal
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Profile
+from wattshed.domain.plan import Interval
 from wattshed.planner.changes import idle_change, power_changes
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
@@ -54,6 +55,7 @@ def _span(found: Factors | None, of: Literal["company", "machine"], form: str) -
 def _ratios(compared: Sequence[Compared], quantity: Ratioed, names: tuple[str, str]) -> str:
     """How the machines compare where devices set the pace of both."""
     known = [found for one in compared if not one.host_bound and (found := ratio(one, quantity)) is not None]
+    shared = sum(one.partly_idle for one in compared)
     if not known:
         return ""
     less, more = (sum(differs(found) and (found.value < 1) == below for found in known) for below in (True, False))
@@ -61,6 +63,7 @@ def _ratios(compared: Sequence[Compared], quantity: Ratioed, names: tuple[str, s
     return (
         f"{names[0]} takes {times} times those of {names[1]} in the {len(known)} of {len(compared)} cells where the "
         f"devices set the pace: less beyond the interval in {less}, more in {more}; {open_} cannot tell."
+        + (f" In {shared} of the {len(known)} a board ran no kernel for over a tenth of the time." if shared else "")
     )
 
 
@@ -71,16 +74,21 @@ def _within(still: Sequence[Drift]) -> str:
     joules = max((one.joules_range for one in still if one.joules_range is not None), default=None)
     more = "" if joules is None else f", and {percent(joules):.1f} % in joules"
     widest = f"{percent(seconds):.1f} % of their mean in seconds{more}"
-    return f"In each of {len(still)} sessions they range over at most {widest}."
+    return f"They range over at most {widest}, in the worst of {len(still)} sessions."
 
 
 def _between(found: Sequence[Compared]) -> str:
     return " ".join(
-        f"{work_done(one.ours)}: {one.joules_ratio.value:.2f} times the joules, {one.seconds_ratio.value:.2f} times "
-        f"the seconds{' (a host set the pace)' if one.host_bound else ''}."
+        f"{work_done(one.ours)}, {one.shape}: {_sure(one.joules_ratio)} times the joules, {_sure(one.seconds_ratio)} "
+        f"times the seconds{' (a host set the pace)' if one.host_bound else ''}."
         for one in found
         if one.joules_ratio is not None
     )
+
+
+def _sure(found: Interval) -> str:
+    """A ratio, with a word where its interval holds 1."""
+    return f"{found.value:.2f}{'' if differs(found) else ' (cannot tell)'}"
 
 
 def _hybrid(planning: Planning) -> str:
@@ -100,4 +108,4 @@ def _flips(planning: Planning) -> str:
         said.append(f"meters of {nearest.system} that read {percent(nearest.share):.2g} % too little")
     if idle is not None:
         said.append(f"{idle.power_w:.3g} W of each machine that waits for {idle.last}")
-    return f"Any of: {'; '.join(said)}." if said else ""
+    return f"Any one of these: {'; '.join(said)}." if said else ""

@@ -9,20 +9,24 @@ from wattshed.domain.system import System
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
 from wattshed.planner.regions import Stretch
-from wattshed.report.effects import batches, contrasts, known_ratios
+from wattshed.report.effects import Pair, batches, contrasts, known_ratios
 from wattshed.report.effects_lengths import meetings, span
 from wattshed.report.effects_words import at, joules, time
 from wattshed.report.page import Prose, Section, Table
-from wattshed.report.profile_points import FROZEN_TOKENS, Point, Trials, measured, quantities, sweep
+from wattshed.report.profile_points import FROZEN_TOKENS, Point, Trials, frozen_tokens, measured, quantities, sweep
 from wattshed.report.words import bounds
 from wattshed.units import percent
 
 
 def beside_section(profile: Profile, known: Profile, channel: Channel) -> Section:
-    """Joules per token along input tokens, of systems without a KV cache beside the best of `known` at each length."""
+    """Joules per token along input tokens, of systems without a KV cache beside the best of `known` at each length.
+
+    Systems that were not measured at the paper's `FROZEN_TOKENS` are left out: their tokens are others.
+    """
     old, said, rows = measured(known), [], []
     for system, trials in measured(profile).items():
-        if system.kv_cache is False and system.concurrency == 1:
+        swept = frozen_tokens(trials, "input") == FROZEN_TOKENS
+        if swept and system.kv_cache is False and system.concurrency == 1:
             peers = {peer: own for peer, own in old.items() if peer.model == work_of(system.model)}
             found = list(_beside(sweep(trials, "input", quantities(channel)["energy_per_token_j"]), peers, channel))
             said.append(_sentence(system, known.name, found))
@@ -75,8 +79,8 @@ def _cache(trials: Trials, channel: Channel) -> str:
         return ""
     least, most = (end(found, key=lambda one: one[0]) for end in (min, max))
     return (
-        f"Without one an output token takes {least[0]:.2f} ({least[1]}, {_plain(least[2].shape)}) to {most[0]:.1f} "
-        f"({most[1]}, {_plain(most[2].shape)}) times the joules: in the last, {joules(most[2].before)} against "
+        f"Without one an output token takes {least[0]:.2f} ({least[1]}, {_where(least[2])}) to {most[0]:.1f} "
+        f"({most[1]}, {_where(most[2])}) times the joules: in the last, {joules(most[2].before)} against "
         f"{joules(most[2].after)}."
     )
 
@@ -86,8 +90,9 @@ def _batch(trials: Trials, channel: Channel) -> str:
     for batch in batches(trials, channel):
         first, last = batch.costs[0], batch.costs[-1]
         said.append(
-            f"From {first.runtime.at} to {last.runtime.at} at once, an output token of {batch.system.model} goes from "
-            f"{joules(first)} to {joules(last)}, and from {time(first)} to {time(last)} for each who waits."
+            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_plain(batch.shape)}: from "
+            f"{first.runtime.at} to {last.runtime.at} at once an output token goes from {joules(first)} to "
+            f"{joules(last)}, and from {time(first)} to {time(last)} for each who waits."
         )
     return " ".join(said)
 
@@ -98,7 +103,11 @@ def _launch(trials: Trials, channel: Channel) -> str:
     if not known:
         return ""
     slower = span([pair.seconds_ratio for pair in pairs], ".2f")
-    return f"One by one and not as a graph, they cost {span(known, '.2f')} times the joules, {slower} times the time."
+    by_host = sum(pair.before.host_bound for pair in pairs)
+    return (
+        f"One by one and not as a graph, they cost {span(known, '.2f')} times the joules, {slower} times the time; the "
+        f"host set the pace of {by_host} of {len(pairs)} cells where they went one by one."
+    )
 
 
 def _lengths(profile: Profile, channel: Channel) -> str:
@@ -110,7 +119,7 @@ def _lengths(profile: Profile, channel: Channel) -> str:
     energies = worst.token_j(channel)
     more = f", an output token {energies[0] / energies[1]:.2f} times the joules" if energies else ""
     m, n = worst.window.requested_input_tokens, worst.window.requested_output_tokens
-    where = f"{worst.window.system.model}, {_plain((m, n))}"
+    where = f"{worst.window.system.model}, {_plain((m, n))}, {worst.window.system.concurrency} at once"
     return f"A step takes up to {own / met:.2f} times as long{more} ({where})."
 
 
@@ -123,6 +132,12 @@ def _line(line: Sequence[Stretch], planning: Planning) -> str:
         f"At n = {FROZEN_TOKENS} the cheapest is {runs}. On {chosen.workload} the best placement takes {saved} less "
         f"energy than {best.baseline} alone."
     )
+
+
+def _where(pair: Pair) -> str:
+    """The cell of a pair, and whether a host had a part in it."""
+    by_host = pair.before.host_bound or pair.after.host_bound
+    return _plain(pair.shape) + (", paced by a host" if by_host else "")
 
 
 def _plain(shape: tuple[int, int]) -> str:

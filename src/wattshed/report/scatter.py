@@ -105,6 +105,10 @@ class MeasuredCells:
         """Whether the host paced a window of the cell."""
         return by_host(self.cells[system][shape])
 
+    def utilization(self, system: System, shape: Shape) -> float | None:
+        """Mean share of time that the accelerator ran kernels; `None` where a window does not tell."""
+        return mean_known([trial.gpu_utilization for trial in self.cells[system][shape]])
+
     def _mean(self, system: System, shape: Shape, quantity: Quantity) -> Mean | None:
         device, host = self._scatters(system, quantity)
         lent = host if self.host_bound(system, shape) or not device.freedom else device

@@ -1,10 +1,10 @@
 """Sentences generated from numbers, so that no reader has to trust a remembered figure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from wattshed.domain.plan import Interval
-from wattshed.planner.changes import IdleChange, idle_change, little_trade, power_changes
+from wattshed.domain.plan import Interval, Plan
+from wattshed.planner.changes import IdleChange, Trade, idle_change, little_trade, power_changes
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
 from wattshed.planner.published import PublishedSaving
@@ -15,7 +15,7 @@ CLAIMED_SAVING: Final = 0.075
 
 
 LEAST_SAVING: Final = 0.001
-"""Saving from which on it is worth saying what idle power undoes it: less is undone by any."""
+"""Fraction of energy or time from which on it is worth saying what undoes or buys it: any power undoes less."""
 
 
 def in_percent(fraction: float, digits: int = 2) -> str:
@@ -64,24 +64,29 @@ def plan_advice(planning: Planning) -> str:
 
 def plan_changes(planning: Planning) -> list[str]:
     """What would change the plan's mind, a sentence each."""
-    trade, queries = little_trade(planning), planning.chosen.queries
-    said = []
-    if trade is not None:
-        more = percent(trade.more_energy_j / planning.chosen.energy_j.value)
-        before_s, less_s = planning.chosen.mean_runtime_s, trade.less_runtime_s / queries
-        said.append(
-            f"If a second is worth {trade.exchange_w:.3g} W to you: {more:.2g} % more energy brings the mean runtime "
-            f"from {before_s:.3g} to {before_s - less_s:.3g} s (--exchange-w {trade.exchange_w:.3g})."
-        )
+    trade, idle = little_trade(planning), idle_change(planning)
+    saved = {saving.baseline: saving.energy.value for saving in planning.chosen.savings}
+    said = [] if trade is None else list(_trade_words(trade, planning.chosen))
     said += [
         f"If {change.system} draws {change.power_w:.3g} W ({percent(change.share):.2g} %) more while it serves than "
         f"its meters saw: then nothing is saved against {change.baseline} alone."
         for change in power_changes(planning)
+        if saved[change.baseline] >= LEAST_SAVING
     ]
-    idle = idle_change(planning)
     if idle is not None and best_baseline(planning.chosen).energy.value >= LEAST_SAVING:
         said.append(_idle_words(idle))
     return said
+
+
+def _trade_words(trade: Trade, chosen: Plan) -> Iterator[str]:
+    """What a little energy buys, where that is worth a sentence."""
+    before_s, less_s = chosen.mean_runtime_s, trade.less_runtime_s / chosen.queries
+    if less_s >= LEAST_SAVING * before_s:
+        more = percent(trade.more_energy_j / chosen.energy_j.value)
+        yield (
+            f"If a second is worth {trade.exchange_w:.3g} W to you: {more:.2g} % more energy brings the mean runtime "
+            f"from {before_s:.3g} to {before_s - less_s:.3g} s (--exchange-w {trade.exchange_w:.3g})."
+        )
 
 
 def _idle_words(change: IdleChange) -> str:
