@@ -350,18 +350,20 @@ def test_unsafe_secrets_are_refused_and_never_quoted(line: str, said: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("file", "said"),
+    ("ledger", "said"),
     [
-        ("nowhere/l.sqlite", "field 'ledger.file': there is no folder nowhere; make it, or name a file in another"),
-        ("folder", "field 'ledger.file': folder is no file; name a file"),
-        ("gateway.yaml/l.sqlite", "field 'ledger.file': there is no folder gateway.yaml"),
+        ("file: nowhere/l.sqlite", "field 'ledger.file': there is no folder nowhere; make it, or"),
+        ("file: folder", "field 'ledger.file': folder is no file; name a file"),
+        ("file: gateway.yaml/l.sqlite", "field 'ledger.file': there is no folder gateway.yaml"),
+        ("url: 'sqlite:////nowhere/l.sqlite'", "field 'ledger.url': there is no folder /nowhere"),
+        ("url: 'mysql://db/w'", "field 'ledger.url': a ledger is kept in sqlite or postgresql, not in mysql"),
     ],
 )
-def test_a_ledger_has_a_place_where_it_can_be(file: str, said: str, tmp_path: Path) -> None:
-    """Its folder is there, and what stands in its place is a file."""
+def test_a_ledger_has_a_place_where_it_can_be(ledger: str, said: str, tmp_path: Path) -> None:
+    """Its folder is there, what stands in its place is a file, and we speak to such databases."""
     (tmp_path / "folder").mkdir()
 
-    (found,) = defects(tmp_path, SMALL + f"ledger: {{file: {file}}}\n")
+    (found,) = defects(tmp_path, SMALL + f"ledger: {{{ledger}}}\n")
 
     assert said in found
 

@@ -5,10 +5,12 @@ document --> systems with predictors and secrets --> policies, by the systems' n
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from wattshed.domain.cost import Objective
 from wattshed.domain.system import Limits
 from wattshed.errors import InputError, MissingError, UsageError
+from wattshed.gateway.ledger_database import Place
 from wattshed.gateway.settings import (
     AgentSettings,
     LedgerSettings,
@@ -159,15 +161,20 @@ def _policy(key: str, part: PolicyPart, names: list[str], objective: Objective, 
 
 
 def _ledger(part: LedgerPart, site: Site) -> LedgerSettings:
-    url = part.url
+    field, url = "url", part.url or ""
     if part.file is not None:
-        path = site.path(part.file).absolute()
-        url = f"sqlite:///{path}"
-        site.check_writable(("ledger", "file"), path)
+        field, url = "file", f"sqlite:///{site.path(part.file).absolute()}"
+    try:
+        place = Place.of(url)
+    except UsageError as error:
+        site.flaw(("ledger", field), str(error), "or name a file")
+    else:
+        if place.kind == "sqlite":
+            site.check_writable(("ledger", field), Path(place.address))
     password = site.secret(("ledger",), "password", part.password_env, part.password_file)
-    if password is not None and "@" not in (url or ""):
+    if password is not None and "@" not in url:
         site.flaw(("ledger", "url"), "has a password but no user", "write it as postgresql://USER@HOST/DATABASE")
-    return LedgerSettings(url or "", password, part.keep_s)
+    return LedgerSettings(url, password, part.keep_s)
 
 
 def _otel(part: OtelPart, site: Site) -> OtelSettings:
