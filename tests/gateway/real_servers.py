@@ -101,10 +101,11 @@ def _running(command: list[str], folder: Path, cwd: Path = HOME) -> Iterator["su
     """A program that is told to stop at the end, and then made to."""
     log = folder / f"{Path(command[0]).name}-{len(list(folder.iterdir()))}.log"
     threads = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    models = folder / "hub"  # without such a folder `transformers serve` has no list of models, and is taken for down
+    models.mkdir(exist_ok=True)
+    env = os.environ | OFFLINE | threads | {"HF_HUB_CACHE": str(models)}
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=cwd, env=os.environ | OFFLINE | threads, stdout=file, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
@@ -121,7 +122,7 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     until_s = time.monotonic() + PATIENT_S
     while time.monotonic() < until_s and process.poll() is None:
         try:
-            urlopen(f"{url}/health", timeout=5).close()
+            urlopen(f"{url}/v1/models", timeout=5).close()  # what the gateway looks for
         except OSError:
             time.sleep(0.2)
         else:
