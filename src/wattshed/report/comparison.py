@@ -8,9 +8,9 @@ The interval of a ratio holds the scatter of both sides and, for joules, the unc
 `scatter.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from wattshed.domain.choices import Channel
 from wattshed.domain.joining import work_of
@@ -85,6 +85,26 @@ def work_done(system: System) -> str:
 def differs(interval: Interval | None) -> bool:
     """Whether a ratio is off 1 by more than its interval allows."""
     return interval is not None and not interval.lower <= 1 <= interval.upper
+
+
+class Tally(NamedTuple):
+    """The ratios of cells that have one, and in how many ours takes less, more, or as much as the interval allows."""
+
+    ratios: tuple[float, ...]
+    less: int
+    more: int
+
+    @classmethod
+    def of(cls, cells: Iterable[Compared], quantity: Ratioed) -> "Tally":
+        """Every cell alike: whoever asks leaves out those that hosts paced."""
+        known = [found for one in cells if (found := ratio(one, quantity)) is not None]
+        less, more = (sum(differs(found) and (found.value < 1) == below for found in known) for below in (True, False))
+        return cls(tuple(found.value for found in known), less, more)
+
+    @property
+    def within(self) -> int:
+        """In how many cells the interval holds 1."""
+        return len(self.ratios) - self.less - self.more
 
 
 def _compared(first: MeasuredCells, second: MeasuredCells, mine: System, other: System, shape: Shape) -> Compared:

@@ -8,7 +8,7 @@ from wattshed.domain.choices import Channel
 from wattshed.domain.measurement import Profile
 from wattshed.domain.plan import Interval
 from wattshed.profiler.pace import BUSY
-from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, compare, differs, ratio, title
+from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, Tally, compare, title
 from wattshed.report.comparison_figures import alone, batch_figure, map_figure
 from wattshed.report.drift_page import drift_blocks
 from wattshed.report.effects_lengths import span
@@ -94,14 +94,12 @@ def cell_tables(compared: Sequence[Compared]) -> list[Table]:
 
 
 def _verdict(cells: Sequence[Compared], quantity: Ratioed, ours: str) -> str:
-    known = [found for one in cells if (found := ratio(one, quantity)) is not None]
-    if not known:
+    tally = Tally.of(cells, quantity)
+    if not tally.ratios:
         return f"no {quantity} on both sides"
-    less, more = (sum(differs(found) and (found.value < 1) == below for found in known) for below in (True, False))
-    times = span([found.value for found in known], ".2f")
     return (
-        f"{ours} takes {times} times the {quantity} (surely less in {less}, surely more in {more}, "
-        f"within the interval in {len(known) - less - more})"
+        f"{ours} takes {span(tally.ratios, '.2f')} times the {quantity} (surely less in {tally.less}, surely more in "
+        f"{tally.more}, within the interval in {tally.within})"
     )
 
 

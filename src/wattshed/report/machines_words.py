@@ -9,7 +9,7 @@ from wattshed.domain.plan import Interval
 from wattshed.planner.changes import idle_change, power_changes
 from wattshed.planner.evaluate import best_baseline
 from wattshed.planner.planning import Planning
-from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, compare, differs, ratio, work_done
+from wattshed.report.comparison import QUANTITIES, Compared, Ratioed, Tally, compare, differs, work_done
 from wattshed.report.drift import Drift, between_campaigns, drifts
 from wattshed.report.effects_lengths import span
 from wattshed.report.levels import Climb, Factors, factors, in_both, shared_climbs
@@ -54,16 +54,16 @@ def _span(found: Factors | None, of: Literal["company", "machine"], form: str) -
 
 def _ratios(compared: Sequence[Compared], quantity: Ratioed, names: tuple[str, str]) -> str:
     """How the machines compare where devices set the pace of both."""
-    known = [found for one in compared if not one.host_bound and (found := ratio(one, quantity)) is not None]
-    shared = sum(one.partly_idle for one in compared)
-    if not known:
+    paced = [one for one in compared if not one.host_bound]
+    tally, shared = Tally.of(paced, quantity), sum(one.partly_idle for one in compared)
+    if not tally.ratios:
         return ""
-    less, more = (sum(differs(found) and (found.value < 1) == below for found in known) for below in (True, False))
-    times, open_ = span([found.value for found in known], ".2f"), len(known) - less - more
+    known = len(tally.ratios)
     return (
-        f"{names[0]} takes {times} times those of {names[1]} in the {len(known)} of {len(compared)} cells where the "
-        f"devices set the pace: less beyond the interval in {less}, more in {more}; {open_} cannot tell."
-        + (f" In {shared} of the {len(known)} a board ran no kernel for over a tenth of the time." if shared else "")
+        f"{names[0]} takes {span(tally.ratios, '.2f')} times those of {names[1]} in the {known} of {len(compared)} "
+        f"cells where the devices set the pace: less beyond the interval in {tally.less}, more in {tally.more}; "
+        f"{tally.within} cannot tell."
+        + (f" In {shared} of the {known} a board ran no kernel for over a tenth of the time." if shared else "")
     )
 
 
