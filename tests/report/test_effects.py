@@ -57,6 +57,16 @@ def test_a_cell_is_contrasted_across_hosts_once() -> None:
     assert found.after == first
 
 
+def test_the_same_cells_are_contrasted_across_hosts_once() -> None:
+    """Where two hosts have just the same cells with a cache, the first stands for both."""
+    first, second = (replace(EAGER, name=name, host=name) for name in ("first", "second"))
+    trials = (*measured_on(UNCACHED, 12.0), *measured_on(first, 4.0), *measured_on(second, 4.0))
+
+    (found,) = contrasts(measured(Profile("p", trials)), "cache", "total")
+
+    assert found.after == first
+
+
 def test_rows_of_one_model_are_told_apart() -> None:
     """Two contrasts of a model have the names of their sides above them; one has the model's alone."""
     other = replace(UNCACHED, name="other", host="host-b"), replace(EAGER, name="else", host="host-b")
@@ -69,6 +79,19 @@ def test_rows_of_one_model_are_told_apart() -> None:
     assert [EAGER.model, "box", "box"] in names
     assert [EAGER.model, "other", "else"] in names
     assert one.axes[0].get_title(loc="left").splitlines()[0] == EAGER.model
+
+
+def test_lone_points_are_left_to_the_words() -> None:
+    """A contrast without two cells in a line has no row where another has; the caption counts it."""
+    other = replace(UNCACHED, name="other", host="host-b"), replace(EAGER, name="else", host="host-b")
+    lone = (*measured_on(other[0], 9.0, shapes=SHAPES[:1]), *measured_on(other[1], 3.0, shapes=SHAPES[:1]))
+    both = measured(Profile("p", (*contrasting().measurements, *lone)))
+
+    figure = contrast_figure(contrasts(both, "cache", "total"), "cache")
+
+    assert len(contrasts(both, "cache", "total")) == 2
+    assert len(figure.axes) == 3
+    assert "1 pair of systems without two cells in a line" in effect_pictures(both, "total")["cache"].caption
 
 
 def test_requests_in_flight_share_a_batch() -> None:
@@ -105,6 +128,7 @@ def test_batches_are_told_in_joules_and_time() -> None:
     """How many times less energy, and how much longer each waits."""
     (found,) = batches(TRIALS, "total")
 
+    assert batch_words(found).startswith(f"{GRAPH.model}, {GRAPH.engine} on {GRAPH.name}, ")
     assert "from 2 J to 0.5 J, 4.0 times less" in batch_words(found)
     assert "The device set the pace" in batch_words(found)
 

@@ -19,6 +19,10 @@ def window(order: int, shape: tuple[int, int], energy_j: float, system: System =
     return replace(one, session=0, order=order, window_s=6.0, window_queries=1)
 
 
+FIRST = window(0, (64, 16), 32.0)
+"""The first of the session, at lengths of its own."""
+
+
 def test_new_lengths_follow_from_the_order() -> None:
     """A length is new once in a session; half of a later cell's may have been met before."""
     trials = [window(1, (24, 16), 32.0), window(0, (16, 16), 32.0), window(2, (16, 16), 32.0)]
@@ -42,21 +46,32 @@ def test_queries_after_the_first_meet_nothing_new() -> None:
 
 def test_a_new_window_stands_beside_its_own_cell() -> None:
     """The cell itself shares all lengths; what differs is the order."""
-    (found,) = meetings([window(0, (16, 16), 64.0), window(1, (16, 16), 32.0), window(2, (24, 8), 8.0)])
+    cold, warm, other = window(1, (16, 16), 64.0), window(2, (16, 16), 32.0), window(3, (24, 8), 8.0)
+
+    (found,) = meetings([FIRST, cold, warm, other])
 
     assert found.common_share == 1.0
     assert found.token_j("total") == pytest.approx((4.0, 2.0))
     assert found.step_s == pytest.approx((0.04, 0.02))
 
 
+def test_the_first_window_of_a_session_is_left_out() -> None:
+    """It pays for what the engine does once as well, and its lengths cannot be told from that."""
+    first, again = window(0, (16, 16), 64.0), window(1, (16, 16), 32.0)
+
+    assert meetings([again, first]) == []
+
+
 def test_a_graph_has_no_new_lengths() -> None:
     """A static graph's shapes never change, so none of its windows is shown."""
-    assert lengths_section([window(0, (16, 16), 64.0, GRAPH), window(1, (16, 16), 32.0, GRAPH)], "total") is None
+    cold, warm = window(1, (16, 16), 64.0, GRAPH), window(2, (16, 16), 32.0, GRAPH)
+
+    assert lengths_section([FIRST, cold, warm], "total") is None
 
 
 def test_the_section_says_how_much() -> None:
     """A paragraph a model, with one window in the singular."""
-    section = lengths_section([window(0, (16, 16), 64.0), window(1, (16, 16), 32.0)], "total")
+    section = lengths_section([FIRST, window(1, (16, 16), 64.0), window(2, (16, 16), 32.0)], "total")
 
     assert section is not None
     assert isinstance(section.blocks[0], Prose)

@@ -57,6 +57,20 @@ def test_the_picture_has_a_climb_and_a_map_each_for_joules_and_seconds() -> None
     assert sum(hatched) == open_
 
 
+def test_of_two_hosts_the_picture_has_the_surer() -> None:
+    """Where two hosts did the same work, the climb with more windows is drawn, and the words have both."""
+    ours, theirs = both()
+    again = tuple(replace(trial, system=replace(trial.system, name="twice")) for trial in theirs.measurements)
+    more = replace(theirs, measurements=(*theirs.measurements, *again, *again))
+    climbs = shared_climbs(ours, more, "gpu")
+
+    drawing = machines_figure(compare(ours, more, "gpu"), climbs)
+
+    named = [text.get_text() for text in drawing.legends[0].get_texts()]
+    assert len(list(climb_words(climbs))) == 2
+    assert [name for name in named if name in {"old (graph)", "twice"}] == ["twice"]
+
+
 def test_drift_is_told_by_session() -> None:
     """Two sessions of one system have a row each, and a sentence says how far apart their means lie."""
     first = machine(NEW, joules=1.0)

@@ -27,8 +27,8 @@ def test_the_cheaper_lengths_are_counted(peer_j: float, said: str) -> None:
     assert isinstance(words, Prose)
     assert isinstance(table, Table)
     assert said in words.text
-    assert {row[5] for row in table.rows} == {f"{12.0 / peer_j:.2f}"}
-    assert {row[6] for row in table.rows} == {"device"}
+    assert {row[6] for row in table.rows} == {f"{12.0 / peer_j:.2f}"}
+    assert {(row[1], row[7]) for row in table.rows} == {(UNCACHED.name, "device")}
 
 
 def test_other_output_lengths_are_not_set_beside_the_papers() -> None:

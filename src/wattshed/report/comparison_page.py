@@ -31,8 +31,9 @@ def comparison_pictures(ours: Profile, theirs: Profile) -> dict[str, Picture]:
         pictures["machines"] = Picture(
             machines_figure(compared, climbs),
             f"{ours.name} and {theirs.name}. First column: what a token costs with more requests in flight, with 95 % "
-            "intervals of scatter and sensors. Maps: the one over the other for one request in flight, blue where "
-            f"{ours.name} takes less; there is none where hosts set the pace all over. {_STAR}",
+            "intervals of scatter and sensors, of the hosts with most windows where several did the same. Maps: the "
+            f"one over the other for one request in flight, blue where {ours.name} takes less; there is none where "
+            f"hosts set the pace all over. {_STAR}",
             "Joules and milliseconds of an output token against requests in flight for both machines, and maps of the "
             "ratios of joules and of seconds over input and output tokens.",
         )

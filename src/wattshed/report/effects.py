@@ -3,7 +3,7 @@
 A *contrast* sets two systems side by side that differ in one thing, cell by cell, and only in cells that both
 measured. Nothing is averaged over cells: what the host paced would hide among what the device did. Hosts are never
 pooled, and where one host measured both sides, contrasts across hosts are left out; so is one across hosts whose cells
-another has, with more.
+another has, with more or before it.
 """
 
 from collections import defaultdict
@@ -90,7 +90,11 @@ def contrasts(trials: Trials, effect: Effect, channel: Channel) -> list[Contrast
         for one in found
         if one.pairs and (one.before.host == one.after.host or _apart_from_host(one) not in at_home)
     ]
-    return [one for one in kept if not any(_within(one, other) for other in kept)]
+    return [
+        one
+        for place, one in enumerate(kept)
+        if not any(_within(one, other, earlier=at < place) for at, other in enumerate(kept))
+    ]
 
 
 def batches(trials: Trials, channel: Channel) -> list[Batch]:
@@ -147,10 +151,15 @@ def _apart_from_host(contrast: Contrast) -> tuple[System, System]:
     return replace(contrast.before, host=None), replace(contrast.after, host=None)
 
 
-def _within(one: Contrast, other: Contrast) -> bool:
-    """Whether a contrast across hosts shows no cell that another of the same work does not show with more."""
-    work, shapes = (replace(one.after, name="", host=None), replace(other.after, name="", host=None)), _shapes(one)
-    return one.before.host != one.after.host and work[0] == work[1] and shapes < _shapes(other)
+def _within(one: Contrast, other: Contrast, *, earlier: bool) -> bool:
+    """Whether a contrast across hosts has no cell that another of the same work lacks, with more or before it."""
+    shapes, others = _shapes(one), _shapes(other)
+    hidden = shapes < others or (earlier and shapes == others)
+    return hidden and one.before.host != one.after.host and _work(one.after) == _work(other.after)
+
+
+def _work(system: System) -> System:
+    return replace(system, name="", host=None)
 
 
 def _shapes(contrast: Contrast) -> set[Shape]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from wattshed.domain.system import EAGER
 from wattshed.report.canvas import INK, colour, drawn, from_zero_or_logarithm, grid, marker, powers_of_two
 from wattshed.report.effects import Batch, Contrast, Effect, Pair
 from wattshed.report.marks import draw_points, hollow_mark
@@ -34,10 +35,14 @@ _APART: Final = 0.06
 
 @drawn
 def contrast_figure(contrasts: Sequence[Contrast], effect: Effect) -> Figure:
-    """A row a contrast: joules and time of an output token on both sides, and how many times more joules before."""
-    drawing, rows = grid(len(contrasts), 3, height_in=3.2)
-    along, places = ALONG[effect], _places(contrasts, effect)
-    for contrast, axes in zip(contrasts, rows, strict=True):
+    """A row a contrast: joules and time of an output token on both sides, and how many times more joules before.
+
+    Contrasts that would be lone points have none, where others have lines.
+    """
+    shown = in_lines(contrasts, effect)
+    drawing, rows = grid(len(shown), 3, height_in=3.2)
+    along, places = ALONG[effect], _places(shown, effect)
+    for contrast, axes in zip(shown, rows, strict=True):
         lines = _lines(contrast, effect)
         for length, pairs in lines.items():
             _draw_sides(axes, pairs, along, position=places[length])
@@ -46,10 +51,16 @@ def contrast_figure(contrasts: Sequence[Contrast], effect: Effect) -> Figure:
         for axis, title in zip(axes, titles, strict=True):
             _finish(axis, title, f"{along} tokens")
         axes[2].set(yscale="linear", ylim=(0, None))
-    paced = any(side.host_bound for one in contrasts for pair in one.pairs for side in (pair.before, pair.after))
+    paced = any(side.host_bound for one in shown for pair in one.pairs for side in (pair.before, pair.after))
     handles = [*_handles(places, effect), *([hollow_mark()] if paced else [])]
     drawing.legend(handles=handles, loc="outside lower center", ncols=4)
     return drawing
+
+
+def in_lines(contrasts: Sequence[Contrast], effect: Effect) -> list[Contrast]:
+    """Those with two cells in a line; all, where none has."""
+    found = [one for one in contrasts if any(len(pairs) > 1 for pairs in _lines(one, effect).values())]
+    return found or list(contrasts)
 
 
 @drawn
@@ -57,18 +68,25 @@ def batches_figure(batches: Sequence[Batch]) -> Figure:
     """Joules and time of an output token against the requests in flight, a line a system and shape."""
     drawing, (axes,) = grid(1, 2, height_in=3.4, width_in=4.8)
     for position, batch in enumerate(batches):
-        m, n = batch.shape
-        label = f"{batch.system.model} · {batch.system.engine or batch.system.name} · ({m}, {n})"
         shown, mark = colour(position), marker(position)
         energies = [cost.energy for cost in batch.costs if cost.energy is not None]
         draw_points(axes[0], energies, shown=shown, mark=mark)
-        draw_points(axes[1], [_in_ms(cost.runtime) for cost in batch.costs], shown=shown, mark=mark, label=label)
+        draw_points(
+            axes[1], [_in_ms(cost.runtime) for cost in batch.costs], shown=shown, mark=mark, label=_label(batch)
+        )
     for axis, title in zip(axes, (_JOULES, f"{_TIME}, for each who waits"), strict=True):
         _finish(axis, title, "requests in flight")
     handles, _ = axes[1].get_legend_handles_labels()
     paced = any(cost.host_bound for batch in batches for cost in batch.costs)
     drawing.legend(handles=[*handles, *([hollow_mark()] if paced else [])], loc="outside lower center", ncols=2)
     return drawing
+
+
+def _label(batch: Batch) -> str:
+    """Whose batch it is; launching only where it is not one by one."""
+    system, (m, n) = batch.system, batch.shape
+    launching = "" if system.configuration == EAGER else f" · {system.configuration}"
+    return f"{system.model} · {system.name}{launching} · ({m}, {n})"
 
 
 def _name(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:

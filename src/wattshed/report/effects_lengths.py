@@ -2,7 +2,8 @@
 
 On an eager engine a step is dearer where a sequence reaches a length for the first time since the model was loaded
 (docs/decisions/0008). Which lengths a window met follows from the order of trials, warm-ups among them. Each such
-window is set beside the measured cell of the same system that has most lengths in common with it.
+window is set beside the measured cell of the same system that has most lengths in common with it. The first window of
+a session is left out: it also pays for whatever the engine does once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,7 +69,9 @@ def meetings(trials: Iterable[Measurement]) -> list[Meeting]:
     """Every whole window that met new lengths on an eager engine and has a neighbour, in order of system and cell."""
     shares = [(trial, share) for trial, share in new_shares(trials) if (trial.system.engine or "").endswith(EAGER)]
     known = [trial for trial, share in shares if share <= MOST_NEW and not trial.warm_up]
-    found = [meeting for trial, share in shares if _tells(trial, share) for meeting in _beside(trial, share, known)]
+    first = {trial.session: trial for trial, _ in reversed(shares)}
+    later = [(trial, share) for trial, share in shares if trial is not first[trial.session]]
+    found = [meeting for trial, share in later if _tells(trial, share) for meeting in _beside(trial, share, known)]
     return sorted(found, key=lambda one: (one.window.system.model, one.window.system.name, _shape(one.window)))
 
 

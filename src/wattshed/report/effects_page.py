@@ -1,12 +1,12 @@
 """The effects of a profile as sections of a page: a paragraph, a picture and every cell, wherever there are pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from wattshed.domain.choices import Channel
-from wattshed.report.effects import Effect, batches, contrasts
-from wattshed.report.effects_figures import SIDES, batches_figure, contrast_figure
-from wattshed.report.effects_words import batch_table, batch_words, contrast_table, contrast_words
+from wattshed.report.effects import Contrast, Effect, batches, contrasts
+from wattshed.report.effects_figures import SIDES, batches_figure, contrast_figure, in_lines
+from wattshed.report.effects_words import batch_table, batch_words, contrast_table, contrast_words, counted
 from wattshed.report.marks import BARS
 from wattshed.report.page import Picture, Prose, Section, Table
 from wattshed.report.profile_points import Trials
@@ -30,7 +30,8 @@ def effect_pictures(trials: Trials, channel: Channel) -> dict[str, Picture]:
             before, after = SIDES[effect]
             pictures[effect] = Picture(
                 contrast_figure(found, effect),
-                f"Dashed: {before}. Drawn through: {after}. Energy on channel {channel}. {_SCATTER}",
+                f"Dashed: {before}. Drawn through: {after}. {_left_out(found, effect)}Energy on channel {channel}. "
+                f"{_SCATTER}",
                 f"Joules and milliseconds of an output token {before} and {after}, and the ratio of the joules.",
             )
     if several := batches(trials, channel):
@@ -40,6 +41,13 @@ def effect_pictures(trials: Trials, channel: Channel) -> dict[str, Picture]:
             "Joules and milliseconds of an output token against the number of requests in flight.",
         )
     return pictures
+
+
+def _left_out(found: Sequence[Contrast], effect: Effect) -> str:
+    """What the picture leaves to the words."""
+    number = len(found) - len(in_lines(found, effect))
+    systems = counted(number, "pair") + " of systems"
+    return f"{systems} without two cells in a line: in the words and the tables alone. " if number else ""
 
 
 def effect_sections(trials: Trials, channel: Channel, pictures: Mapping[str, Picture]) -> dict[str, Section]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from wattshed.domain.system import System
 from wattshed.report.effects import Batch, Contrast, Effect, Pair, Shape, TokenCost, known_ratios
 from wattshed.report.effects_figures import SIDES
 from wattshed.report.page import Table
@@ -35,7 +36,7 @@ def contrast_words(contrast: Contrast, effect: Effect) -> str:
 def batch_words(batch: Batch) -> str:
     """What requests in flight do to the joules of an output token, and what each of them waits for it."""
     first, last = batch.costs[0], batch.costs[-1]
-    said = f"{batch.system.model}, {batch.system.engine or batch.system.name}, {at(batch.shape)}: "
+    said = f"{whose(batch.system)}, {at(batch.shape)}: "
     said += f"from {first.runtime.at} to {last.runtime.at} requests in flight an output token goes "
     if first.energy is not None and last.energy is not None:
         ratio = first.energy.mean / last.energy.mean
@@ -82,7 +83,7 @@ def batch_table(batches: Sequence[Batch]) -> Table:
     """Every cell of the batches."""
     rows = [
         (
-            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {at(batch.shape)}",
+            f"{whose(batch.system)}, {at(batch.shape)}",
             str(cost.runtime.at),
             _value(cost.energy),
             _value(cost.runtime, in_ms=True),
@@ -128,6 +129,11 @@ def _hosts(contrast: Contrast) -> str:
 def _paced_sides(pair: Pair, before: str, after: str) -> str:
     sides = ((before, pair.before.host_bound), (after, pair.after.host_bound))
     return "; ".join(name for name, paced in sides if paced) or "neither"
+
+
+def whose(system: System) -> str:
+    """A system in a sentence: its model, its engine where it has one, and its name, which may be that of a host."""
+    return f"{', '.join(filter(None, (system.model, system.engine)))} on {system.name}"
 
 
 def at(shape: Shape) -> str:

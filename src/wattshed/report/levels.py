@@ -16,12 +16,16 @@ from wattshed.report.scatter import Mean, MeasuredCells
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One cell: joules of an output token, and the seconds that each who waits gives for one; `None` without joules."""
+    """One cell: joules of an output token, and the seconds that each who waits gives for one; `None` without joules.
+
+    `windows` counts those behind them.
+    """
 
     in_flight: int
     joules: Interval | None
     seconds: Interval
     host_bound: bool
+    windows: int
 
     def of(self, quantity: Ratioed) -> Interval | None:
         """One of the two."""
@@ -99,9 +103,10 @@ def _climbs(profile: Profile, channel: Channel) -> Iterator[Climb]:
 
 def _levels(measured: MeasuredCells, system: System, shapes: Sequence[Shape]) -> Iterator[Level]:
     for shape in shapes:
-        joules, seconds = measured.joules(system, shape), measured.seconds(system, shape)
+        joules, windows = measured.joules(system, shape), len(measured.cells[system][shape])
         shared = None if joules is None else _per_token(joules, shape)
-        yield Level(shape.concurrency, shared, _per_token(seconds, shape), measured.host_bound(system, shape))
+        seconds = _per_token(measured.seconds(system, shape), shape)
+        yield Level(shape.concurrency, shared, seconds, measured.host_bound(system, shape), windows)
 
 
 def _per_token(mean: Mean, shape: Shape) -> Interval:

@@ -1,7 +1,7 @@
 """Two machines in one picture: what company does to the cost of a token, beside what the machine does to it.
 
 The first column climbs over requests in flight, on both machines; the others are maps of ours over theirs, one request
-in flight. Joules above, time below.
+in flight. Joules above, time below. Where several hosts did the same work, the surest pair is drawn.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _UNITS: Final[dict[Ratioed, str]] = {"joules": "J per output token", "seconds": 
 @drawn
 def machines_figure(compared: Sequence[Compared], climbs: Sequence[tuple[Climb, Climb]]) -> Figure:
     """The climbs of both machines, with 95 % intervals of scatter and sensors, and every map that tells of devices."""
-    maps = [cells for cells in _planes(compared) if _tells(cells)]
+    maps, climbs = [cells for cells in _planes(compared) if _tells(cells)], _surest(climbs)
     drawing, rows = grid(len(QUANTITIES), 1 + len(maps), height_in=3.2, width_in=4.6)
     for quantity, row in zip(QUANTITIES, rows, strict=True):
         for position, pair in enumerate(climbs):
@@ -44,6 +44,19 @@ def machines_figure(compared: Sequence[Compared], climbs: Sequence[tuple[Climb, 
             axis.set_title(f"{quantity.capitalize()}, ratio: {work_done(cells[0].ours)}", fontsize=9)
     drawing.legend(handles=[*_handles(climbs), *map_marks()], loc="outside lower center", ncols=4)
     return drawing
+
+
+def _surest(climbs: Sequence[tuple[Climb, Climb]]) -> list[tuple[Climb, Climb]]:
+    """A pair for each kind of work: the one that tells most of devices, and of several the one with most windows."""
+    best: dict[str, tuple[Climb, Climb]] = {}
+    for pair in sorted(climbs, key=lambda pair: (_by_device(pair), _windows(pair))):
+        best[work_done(pair[0].system)] = pair
+    return [best[work] for work in sorted(best)]
+
+
+def _windows(pair: tuple[Climb, Climb]) -> int:
+    """How many windows a pair rests on."""
+    return sum(level.windows for climb in pair for level in climb.levels)
 
 
 def has_maps(compared: Sequence[Compared]) -> bool:

@@ -61,8 +61,8 @@ def _ratios(compared: Sequence[Compared], quantity: Ratioed, names: tuple[str, s
     known = len(tally.ratios)
     return (
         f"{names[0]} takes {span(tally.ratios, '.2f')} times those of {names[1]} in the {known} of {len(compared)} "
-        f"cells where the devices set the pace: less beyond the interval in {tally.less}, more in {tally.more}; "
-        f"{tally.within} cannot tell."
+        f"pairs of cells where the devices set the pace: less beyond the interval in {tally.less}, more in "
+        f"{tally.more}; {tally.within} cannot tell."
         + (f" In {shared} of the {known} a board ran no kernel for over a tenth of the time." if shared else "")
     )
 
@@ -79,8 +79,8 @@ def _within(still: Sequence[Drift]) -> str:
 
 def _between(found: Sequence[Compared]) -> str:
     return " ".join(
-        f"{work_done(one.ours)}, {one.shape}: {_sure(one.joules_ratio)} times the joules, {_sure(one.seconds_ratio)} "
-        f"times the seconds{' (a host set the pace)' if one.host_bound else ''}."
+        f"{work_done(one.ours)}, {one.shape}, over {one.theirs.name}: {_sure(one.joules_ratio)} times the joules, "
+        f"{_sure(one.seconds_ratio)} times the seconds{' (a host set the pace)' if one.host_bound else ''}."
         for one in found
         if one.joules_ratio is not None
     )

@@ -11,7 +11,7 @@ from wattshed.planner.planning import Planning
 from wattshed.planner.regions import Stretch
 from wattshed.report.effects import Pair, batches, contrasts, known_ratios
 from wattshed.report.effects_lengths import meetings, span
-from wattshed.report.effects_words import at, joules, time
+from wattshed.report.effects_words import at, joules, time, whose
 from wattshed.report.page import Prose, Section, Table
 from wattshed.report.profile_points import FROZEN_TOKENS, Point, Trials, frozen_tokens, measured, quantities, sweep
 from wattshed.report.words import bounds
@@ -30,8 +30,8 @@ def beside_section(profile: Profile, known: Profile, channel: Channel) -> Sectio
             peers = {peer: own for peer, own in old.items() if peer.model == work_of(system.model)}
             found = list(_beside(sweep(trials, "input", quantities(channel)["energy_per_token_j"]), peers, channel))
             said.append(_sentence(system, known.name, found))
-            rows += [(system.model, *_row(*one)) for one in found]
-    header = ("model", "m", "J per token", f"best of {known.name}", "its J per token", "ratio", "paced by")
+            rows += [(system.model, system.name, *_row(*one)) for one in found]
+    header = ("model", "system", "m", "J per token", f"best of {known.name}", "its J per token", "ratio", "paced by")
     return Section("Beside", [Prose(" ".join(said)), Table(f"Joules per token at n = {FROZEN_TOKENS}", header, rows)])
 
 
@@ -61,7 +61,7 @@ def _beside(points: Sequence[Point], peers: Trials, channel: Channel) -> Iterato
 def _sentence(system: System, known: str, found: Sequence[tuple[Point, Point, str]]) -> str:
     fewer = [str(point.at) for point, least, _ in found if point.mean < least.mean]
     where = f"{len(fewer)} of {len(found)} input lengths" + (f" (m = {', '.join(fewer)})" if fewer else "")
-    return f"{system.model} takes fewer joules a token than on the best system of {known} at {where}."
+    return f"{system.model} on {system.name} takes fewer joules a token than on the best of {known} at {where}."
 
 
 def _row(point: Point, least: Point, name: str) -> tuple[str, ...]:
@@ -86,13 +86,14 @@ def _cache(trials: Trials, channel: Channel) -> str:
 
 
 def _batch(trials: Trials, channel: Channel) -> str:
-    said = []
-    for batch in batches(trials, channel):
+    said, found = [], batches(trials, channel)
+    most = {batch.system: max(len(one.costs) for one in found if one.system == batch.system) for batch in found}
+    for batch in (one for one in found if len(one.costs) == most[one.system]):
         first, last = batch.costs[0], batch.costs[-1]
         said.append(
-            f"{batch.system.model}, {batch.system.engine or batch.system.name}, {_plain(batch.shape)}: from "
-            f"{first.runtime.at} to {last.runtime.at} at once an output token goes from {joules(first)} to "
-            f"{joules(last)}, and from {time(first)} to {time(last)} for each who waits."
+            f"{whose(batch.system)}, {_plain(batch.shape)}: from {first.runtime.at} to {last.runtime.at} at once an "
+            f"output token goes from {joules(first)} to {joules(last)}, and from {time(first)} to {time(last)} for "
+            "each who waits."
         )
     return " ".join(said)
 
