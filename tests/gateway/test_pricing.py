@@ -50,8 +50,7 @@ def test_all_systems_at_once_cost_what_each_costs(
 ) -> None:
     """The tables behind a decision and the price that is shown afterwards agree, at any occupancy and cache."""
     pricing = Pricing(ONE_OF_EACH)
-    for position, running in enumerate(in_flight):
-        pricing.tariff.occupied(position, ONE_OF_EACH[position].occupancy(running))
+    pricing.tariff.occupied(in_flight)
 
     expected = pricing.tariff.expected(m, lengths, cached)
 

@@ -126,11 +126,15 @@ class PriceList:
 def scene(seed: int, systems: int) -> Scene:
     """Anything that a decision may hang on; small whole numbers make ties likely."""
     rng = np.random.default_rng(seed)
-    energy_j, runtime_s, wait_s = rng.integers(1, 5, (3, systems)).astype(np.float64)
-    fleet = FleetState(wait_s, rng.integers(0, 5, systems), np.ones(systems, np.bool_))
+    energy_j, runtime_s, wait_s = rng.integers(1, 5, (3, systems)).astype(np.float64).tolist()
     m, n = rng.integers(1, 100, 2).tolist()
-    look = Look(fleet, np.arange(systems), frozenset())
+    look = Look(tuple(wait_s), tuple(rng.integers(0, 5, systems).tolist()), frozenset())
     return Scene(m, n, Expected(energy_j, runtime_s, 5.0), look, [], int(rng.integers(9)), float(rng.random()))
+
+
+def state_of(look: Look) -> FleetState:
+    """The same as the planner's driver takes it."""
+    return FleetState(np.array(look.wait_s), np.array(look.in_flight), np.ones(len(look.wait_s), np.bool_))
 
 
 @pytest.mark.parametrize("systems", [4, 9])
@@ -150,10 +154,10 @@ def test_at_once_decides_as_one_by_one(policy: Policy, systems: int) -> None:
             policy,
             Query(drawn.input_tokens, drawn.output_tokens),
             names,
-            expected.energy_j.tolist(),
-            expected.runtime_s.tolist(),
+            expected.energy_j,
+            expected.runtime_s,
             [at in left for at in range(systems)],
-            state=drawn.look.fleet,
+            state=state_of(drawn.look),
             serial=drawn.serial,
             draw=drawn.draw,
         )

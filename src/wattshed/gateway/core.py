@@ -241,9 +241,7 @@ class Core:
             desk.router.adopt(priced_among(policy, [stand.machine for stand in desk.stands]))
 
     def close(self) -> None:
-        """Close all connections to engines and agents, and let go of the machines."""
-        for desk in self.desks.values():
-            desk.router.leave()
+        """Close all connections to engines and agents."""
         for upstream in (*self.upstreams, *self._agents):
             upstream.close()
 

@@ -9,7 +9,7 @@ itself. The 95th percentile of the runtime is found likewise.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import hypot, log2
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from wattshed.domain.plan import Interval
 from wattshed.gateway.served import ServedSystem
-from wattshed.gateway.tariff import Cost, Tariff
+from wattshed.gateway.tariff import Cost, Ends, Lengths, Tariff
 from wattshed.predictors.curve import Z_95
 from wattshed.predictors.length import Forecast
 
@@ -53,20 +53,11 @@ class Price(NamedTuple):
         return Interval(value_s, max(0.0, value_s - off_s), value_s + off_s)
 
 
-class _Lengths(NamedTuple):
-    """What is asked of a tariff for one forecast: its quantiles at 2.5, 97.5 and 95 %, and its mean, in tokens."""
-
-    low: int
-    high: int
-    p95: int
-    mean: int
-
-
 @lru_cache(maxsize=4096)
-def _lengths(forecast: Forecast) -> _Lengths:
+def _lengths(forecast: Forecast) -> Lengths:
     """Worked out once a forecast, which serves many requests."""
     low, high, p95 = (forecast.quantile(p) for p in (0.025, 0.975, 0.95))
-    return _Lengths(low, high, p95, max(1, round(forecast.mean)))
+    return Lengths(low, high, p95, max(1, round(forecast.mean)))
 
 
 class Moment(NamedTuple):
@@ -96,14 +87,6 @@ class _Place(NamedTuple):
     output_tokens: int
 
 
-class _Ends(NamedTuple):
-    """Joules at both ends of the lengths, and seconds at their 95 % quantile."""
-
-    low_j: float
-    high_j: float
-    p95_s: float
-
-
 class Pricing:
     """Prices on each of `systems`, from one `tariff`."""
 
@@ -130,13 +113,12 @@ class Pricing:
             n = int(forecast.output_tokens[0])
             return self.price_of(position, input_tokens, n, moment, cached_tokens=cached_tokens)
         occupancy, lengths = self._systems[position].occupancy(moment.in_flight), _lengths(forecast)
-        cost = partial(self.tariff.cost, position, input_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
         if mean is None:
             points = self.tariff.points(
                 position, input_tokens, forecast.output_tokens, occupancy=occupancy, cached_tokens=cached_tokens
             )
             mean = Cost(*points.dot(forecast.weights).tolist())
-        ends = _Ends(cost(lengths.low).energy_j, cost(lengths.high).energy_j, cost(lengths.p95).runtime_s)
+        ends = self.tariff.ends(position, input_tokens, lengths, occupancy=occupancy, cached_tokens=cached_tokens)
         return self._priced(_Place(position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
 
     def price_of(
@@ -145,7 +127,7 @@ class Pricing:
         """The price of a request whose length is known."""
         occupancy = self._systems[position].occupancy(moment.in_flight)
         mean = self.tariff.cost(position, input_tokens, output_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
-        ends = _Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
+        ends = Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
         return self._priced(_Place(position, occupancy, input_tokens, output_tokens), moment, mean, ends)
 
     def ttft_s(
@@ -158,7 +140,7 @@ class Pricing:
         first = self.tariff.cost(position, input_tokens, 1, occupancy=occupancy, cached_tokens=cached_tokens)
         return moment.wait_s + first.runtime_s
 
-    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: _Ends) -> Price:
+    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
         _, wait_s, wake_energy_j = moment
         (mean_j, mean_s), (low_j, high_j, p95_s) = mean, ends

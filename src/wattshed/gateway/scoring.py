@@ -18,6 +18,7 @@ from wattshed.domain.plan import Decision
 from wattshed.gateway.asking import Stage
 from wattshed.gateway.live import Look
 from wattshed.gateway.tariff import Expected
+from wattshed.policies.fixed import AllTo
 from wattshed.policies.policy import Candidate, Policy, Score
 
 _FEW: Final = 6
@@ -37,7 +38,7 @@ class Scene(msgspec.Struct, eq=False):
     output_tokens: int
     expected: Expected
     look: Look
-    stages: list[Stage]
+    stages: Sequence[Stage]
     serial: int
     draw: float
     _together: Candidate | None = None
@@ -47,15 +48,15 @@ class Scene(msgspec.Struct, eq=False):
     def together(self) -> Candidate:
         """All systems as one candidate, of arrays of shape (S,)."""
         if self._together is None:
-            expected, fleet = self.expected, self.look.fleet
+            expected, look = self.expected, self.look
             self._together = Candidate(
                 self.input_tokens,
                 self.output_tokens,
-                expected.energy_j,
-                expected.runtime_s,
-                fleet.wait_s,
-                fleet.in_flight,
-                self.look.positions,
+                np.array(expected.energy_j),
+                np.array(expected.runtime_s),
+                np.array(look.wait_s),
+                np.array(look.in_flight),
+                np.arange(len(expected.energy_j)),
                 len(expected.energy_j),
                 self.serial,
                 self.draw,
@@ -67,30 +68,34 @@ class Scene(msgspec.Struct, eq=False):
         """Each system by itself, of plain numbers."""
         if self._apart is None:
             m, n, serial, draw = self.input_tokens, self.output_tokens, self.serial, self.draw
-            energy_j, runtime_s, fleet = self.expected.energy_j, self.expected.runtime_s, self.look.fleet
+            (energy_j, runtime_s, _), (wait_s, in_flight, _) = self.expected, self.look
             systems = len(energy_j)
-            columns = energy_j.tolist(), runtime_s.tolist(), fleet.wait_s.tolist(), fleet.in_flight.tolist()
             self._apart = [
-                Candidate(m, n, joules, seconds, waiting, running, at, systems, serial, draw)
-                for at, (joules, seconds, waiting, running) in enumerate(zip(*columns, strict=True))
+                Candidate(m, n, energy_j[at], runtime_s[at], wait_s[at], in_flight[at], at, systems, serial, draw)
+                for at in range(systems)
             ]
         return self._apart
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A policy for a fleet of S systems, its name and numbers worked out once, and whether it scores them `at_once`."""
+    """A policy for a fleet of S systems, its name and numbers worked out once, and whether it scores them `at_once`.
+
+    `always` is the position of one that looks at nothing, as most baselines do.
+    """
 
     name: str
     parameters: tuple[float, ...]
     score: Score
     rotates: bool
     at_once: bool
+    always: int | None = None
 
     @classmethod
     def of(cls, policy: Policy, systems: int) -> "Bound":
         """The same policy, tried out."""
-        return cls(policy.name, policy.parameters, policy.score, policy.rotates, _scores_at_once(policy, systems))
+        at_once, always = _scores_at_once(policy, systems), policy.position if isinstance(policy, AllTo) else None
+        return cls(policy.name, policy.parameters, policy.score, policy.rotates, at_once, always)
 
     def decide(self, names: Sequence[str], scene: Scene, left: Sequence[int]) -> Decision:
         """Its choice among the positions `left`, of which there is one at least."""
@@ -99,11 +104,13 @@ class Bound:
         if len(left) < systems:
             reason += f"; {systems - len(left)} of {systems} systems cannot serve it"
         best = scores.index(min(scores))
-        energy_j, runtime_s = float(expected.energy_j[best]), float(expected.runtime_s[best])
+        energy_j, runtime_s = expected.energy_j[best], expected.runtime_s[best]
         return Decision(names[best], best, self.name, reason, tuple(scores), energy_j, runtime_s)
 
     def best(self, scene: Scene, left: Sequence[int]) -> int:
         """The position that it would choose."""
+        if self.always is not None and self.always in left:
+            return self.always
         scores = self._scores(scene, left)
         return scores.index(min(scores))
 
