@@ -113,7 +113,7 @@ def by_price_list(candidate: Candidate, parameters: tuple[float, ...]) -> Number
 class PriceList:
     """A policy of somebody else's that works system by system only."""
 
-    parameters: tuple[float, ...] = (5.0, 0.0, 3.0, 1.0, 2.0, 4.0, 0.0, 6.0, 1.0)
+    parameters: tuple[float, ...] = (5.0, 0.0, 3.0, 1.0, 2.0, 4.0, 0.0, 6.0, 1.0) * 2
     name: str = "price list"
     rotates: bool = False
 
@@ -137,7 +137,7 @@ def state_of(look: Look) -> FleetState:
     return FleetState(np.array(look.wait_s), np.array(look.in_flight), np.ones(len(look.wait_s), np.bool_))
 
 
-@pytest.mark.parametrize("systems", [4, 9])
+@pytest.mark.parametrize("systems", [4, 15])
 @pytest.mark.parametrize("policy", [*POLICIES, Random(), PriceList()], ids=lambda policy: policy.name)
 def test_at_once_decides_as_one_by_one(policy: Policy, systems: int) -> None:
     """The whole `Decision` is that of `choose`: system, scores, reason and all, in small fleets and large ones."""

@@ -154,6 +154,8 @@ class Core:
 
         One in a slow start is spared beyond its share, unless there is no other.
         """
+        if not (tried or self.health.troubled or self.slots.crowded):
+            return (True,) * len(stands)
         full, available = self.slots.full, self.health.available
         well = tuple(
             [at not in tried and available(one.machine) and not full(one.machine) for at, one in enumerate(stands)]

@@ -110,7 +110,14 @@ class Placement(NamedTuple):
     @property
     def reason(self) -> str:
         """Why it goes there, in a sentence."""
-        return "; ".join([self._choice(), *self._surprises(), *self._absences()])
+        scene, choice = self.scene, self._choice()
+        if (
+            self.ask.wishes is NO_WISHES
+            and not scene.look.asleep
+            and len(scene.stages[-1].left) == len(self.desk.names)
+        ):
+            return choice  # mostly there is no more to it
+        return "; ".join([choice, *self._surprises(), *self._absences()])
 
     def _choice(self) -> str:
         decision, left, here = self.decision, self.scene.stages[-1].left, self.position
@@ -133,8 +140,6 @@ class Placement(NamedTuple):
         return [*woken, *nearest]
 
     def _absences(self) -> list[str]:
-        if len(self.scene.stages[-1].left) == len(self.desk.names):
-            return []  # mostly nobody is
         serving = set(self.ask.serving)
         return [f"{self.desk.names[at]} {BAR_WORDS[bar]}" for at, bar in self.bars.items() if at in serving]
 

@@ -11,7 +11,7 @@ itself. The 95th percentile of the runtime is found likewise.
 from collections.abc import Sequence
 from functools import lru_cache
 from math import hypot, log2
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -78,13 +78,8 @@ class _Spread(NamedTuple):
     runtime: float
 
 
-class _Place(NamedTuple):
-    """Where a price lies in what was measured: a system, its company, and both lengths."""
-
-    position: int
-    occupancy: int
-    input_tokens: int
-    output_tokens: int
+_Place: TypeAlias = tuple[int, int, int, int]
+"""Where a price lies in what was measured: the position of a system, its company, and both lengths in tokens."""
 
 
 class Pricing:
@@ -119,7 +114,7 @@ class Pricing:
             )
             mean = Cost(*points.dot(forecast.weights).tolist())
         ends = self.tariff.ends(position, input_tokens, lengths, occupancy=occupancy, cached_tokens=cached_tokens)
-        return self._priced(_Place(position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
+        return self._priced((position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
 
     def price_of(
         self, position: int, input_tokens: int, output_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
@@ -128,7 +123,7 @@ class Pricing:
         occupancy = self._systems[position].occupancy(moment.in_flight)
         mean = self.tariff.cost(position, input_tokens, output_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
         ends = Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
-        return self._priced(_Place(position, occupancy, input_tokens, output_tokens), moment, mean, ends)
+        return self._priced((position, occupancy, input_tokens, output_tokens), moment, mean, ends)
 
     def ttft_s(
         self, position: int, input_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0

@@ -73,9 +73,9 @@ class Router:
         self._draws = any(
             bound is not None and bound.rotates for bound in (self._bound, self._desk.baseline, shadowing)
         )
-        self._everyone = tuple(range(len(systems)))
-        everyone = list(self._everyone)
-        self._unbarred = tuple(Stage(bar, everyone) for bar in ("no_such_model", "unavailable", "too_long"))
+        self.everyone = tuple(range(len(systems)))
+        left = list(self.everyone)
+        self._unbarred = Stage("no_such_model", left), Stage("unavailable", left), Stage("too_long", left)
         self._rooms = [system.room for system in systems]
         self._least_room = Room(*map(min, zip(*self._rooms, strict=True)))
         self._most_wait_s = most_wait_s
@@ -160,8 +160,8 @@ class Router:
         """
         available, tried = ask.available, ask.tried
         if (
-            ask.serving == self._everyone
-            and self._most_wait_s == inf
+            ask.serving == self.everyone
+            and max(look.wait_s) <= self._most_wait_s
             and not tried
             and all(available)
             and self._least_room.fits(ask.input_tokens, ask.forecast.longest)
