@@ -88,10 +88,11 @@ class Pricing:
     def __init__(self, systems: Sequence[ServedSystem]) -> None:
         self._systems = systems
         self._batch = [system.batch for system in systems]
+        self._company = [batch is not None for batch in self._batch]
         self._monotone = [system.curves.monotone for system in systems]
         self._supports = [system.curves.support for system in systems]
         self.tariff = Tariff(systems)
-        self._spreads: dict[tuple[int, int, int, int], _Spread] = {}
+        self._spreads: dict[_Place, _Spread] = {}
 
     def price(
         self,
@@ -137,9 +138,12 @@ class Pricing:
 
     def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
+        position, occupancy, m, n = place
         _, wait_s, wake_energy_j = moment
         (mean_j, mean_s), (low_j, high_j, p95_s) = mean, ends
-        energy_spread, runtime_spread = self._spread(place)
+        # Standard deviations are those of the nearest point of a grid of half octaves: they change slowly.
+        corner = position, _step(occupancy + 1) if self._company[position] else 0, _step(m), _step(n)
+        energy_spread, runtime_spread = self._spreads.get(corner) or self._spread(corner)
         off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
         return Price(
             mean_j + wake_energy_j,
@@ -147,33 +151,29 @@ class Pricing:
             mean_j + hypot(high_j - mean_j, off_j) + wake_energy_j,
             wait_s + mean_s,
             wait_s + mean_s + hypot(max(0.0, p95_s - mean_s), off_s),
-            self._extrapolated(place),
+            not self._measured(place),
             wait_s,
             wake_energy_j,
         )
 
-    def _extrapolated(self, place: _Place) -> bool:
-        """Whether the point lies outside what was measured, in lengths or, where that matters, in company."""
+    def _measured(self, place: _Place) -> bool:
+        """Whether the point lies inside what was measured, in lengths and, where that matters, in company."""
         position, occupancy, m, n = place
         support = self._supports[position]
-        if self._batch[position] is None:
-            return not support.holds(m, n)
-        return not (support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1))
+        if not self._company[position]:
+            return support.holds(m, n)
+        return support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1)
 
-    def _spread(self, place: _Place) -> _Spread:
-        """Relative standard deviations at the nearest point of a grid of half octaves: they change slowly."""
-        position, occupancy, m, n = place
-        company = _step(occupancy + 1) if self._batch[position] else 0
-        key = (position, company, _step(m), _step(n))
-        spread = self._spreads.get(key)
-        if spread is None:
-            if len(self._spreads) >= _MOST_SPREADS:
-                self._spreads.clear()
-            spread = self._spreads[key] = self._predicted_spread(*key)
+    def _spread(self, corner: _Place) -> _Spread:
+        """Relative standard deviations at a point of the grid, kept for the next who comes near it."""
+        if len(self._spreads) >= _MOST_SPREADS:
+            self._spreads.clear()
+        spread = self._spreads[corner] = self._predicted_spread(corner)
         return spread
 
-    def _predicted_spread(self, position: int, company: int, input_step: int, output_step: int) -> _Spread:
-        occupancy, *shape = (round(2 ** (step / 2)) for step in (company, input_step, output_step))
+    def _predicted_spread(self, corner: _Place) -> _Spread:
+        position, *steps = corner
+        occupancy, *shape = (round(2 ** (step / 2)) for step in steps)
         (m, n), occupancy = np.array(shape)[:, None], occupancy - 1
         system, batch = self._systems[position], self._batch[position]
         said = system.curves.predict(m, n) if batch is None else batch.marginal(m, n, occupancy=occupancy)

@@ -116,24 +116,20 @@ class Bound:
 
     def _scores(self, scene: Scene, left: Sequence[int]) -> list[float]:
         """A score each system, infinite where it is not `left`."""
-        if not self.at_once or len(left) <= _FEW:
-            return self._one_by_one(scene, left)
-        scores = self._together(scene)
-        if len(left) < len(scores):
-            inside = set(left)
-            scores = [score if position in inside else inf for position, score in enumerate(scores)]
-        return scores
-
-    def _together(self, scene: Scene) -> list[float]:
-        scored = self.score(scene.together, self.parameters)
-        scores: list[float] = (scored if scored.dtype.kind == "f" else scored.astype(np.float64)).tolist()
-        return scores
-
-    def _one_by_one(self, scene: Scene, left: Sequence[int]) -> list[float]:
+        if self.at_once and len(left) > _FEW:
+            return self._together(scene, left)
         candidates, score, parameters = scene.apart, self.score, self.parameters
         scores = [inf] * len(candidates)
         for at in left:
             scores[at] = float(score(candidates[at], parameters))
+        return scores
+
+    def _together(self, scene: Scene, left: Sequence[int]) -> list[float]:
+        scored = self.score(scene.together, self.parameters)
+        scores: list[float] = (scored if scored.dtype.kind == "f" else scored.astype(np.float64)).tolist()
+        if len(left) < len(scores):
+            inside = set(left)
+            scores = [score if position in inside else inf for position, score in enumerate(scores)]
         return scores
 
 
