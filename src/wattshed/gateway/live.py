@@ -17,7 +17,7 @@ never awaits, so it needs no lock.
 from collections.abc import Sequence
 from itertools import count
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
@@ -42,10 +42,10 @@ class Finished(msgspec.Struct, frozen=True):
     output_tokens: int | None
 
 
-class Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True):
     """The fleet at one instant, by position: the predicted wait, the requests that run, and who sleeps.
 
-    Never changed once made, and made for nearly every request, hence a bare tuple of plain numbers.
+    Made for nearly every request, hence of plain numbers.
     """
 
     wait_s: tuple[float, ...]

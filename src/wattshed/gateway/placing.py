@@ -6,7 +6,8 @@ sentence for people are worked out when somebody asks, from what was known then:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from wattshed.domain.cost import Objective
 from wattshed.domain.plan import Decision
@@ -50,8 +51,8 @@ class Desk:
         return Moment(look.in_flight[position], look.wait_s[position], wake_energy_j)
 
 
-class Placement(NamedTuple):
-    """Where a request goes; made once a request, hence a bare tuple.
+class Placement(msgspec.Struct, frozen=True, eq=False):
+    """Where a request goes.
 
     `position` is the chosen system's. `objective` is what was minimised, `None` where the policy minimises nothing.
     `decision.runtime_s` is the time in a slot; a `Price` adds the wait.

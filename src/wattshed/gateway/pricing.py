@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import hypot, log2
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.plan import Interval
@@ -28,8 +29,8 @@ _MOST_SPREADS: Final = 4096
 """Standard deviations kept; when there are more they are worked out again."""
 
 
-class Price(NamedTuple):
-    """What one request is predicted to cost on one system; made three times a request, hence a bare tuple.
+class Price(msgspec.Struct, frozen=True):
+    """What one request is predicted to cost on one system; made three times a request.
 
     `energy_j` includes `wake_energy_j`, and `runtime_s` is from arrival to last token, `wait_s` of which passes before
     the request is taken up. The energy has a 95 % interval.
@@ -60,7 +61,7 @@ def _lengths(forecast: Forecast) -> Lengths:
     return Lengths(low, high, p95, max(1, round(forecast.mean)))
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True):
     """What the system is doing when a request comes: who runs there, and the wait and the joules before it is up."""
 
     in_flight: int = 0
@@ -139,18 +140,17 @@ class Pricing:
     def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
         position, occupancy, m, n = place
-        _, wait_s, wake_energy_j = moment
-        (mean_j, mean_s), (low_j, high_j, p95_s) = mean, ends
+        wait_s, wake_energy_j, (mean_j, mean_s) = moment.wait_s, moment.wake_energy_j, mean
         # Standard deviations are those of the nearest point of a grid of half octaves: they change slowly.
         corner = position, _step(occupancy + 1) if self._company[position] else 0, _step(m), _step(n)
         energy_spread, runtime_spread = self._spreads.get(corner) or self._spread(corner)
         off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
         return Price(
             mean_j + wake_energy_j,
-            max(0.0, mean_j - hypot(mean_j - low_j, off_j)) + wake_energy_j,
-            mean_j + hypot(high_j - mean_j, off_j) + wake_energy_j,
+            max(0.0, mean_j - hypot(mean_j - ends.low_j, off_j)) + wake_energy_j,
+            mean_j + hypot(ends.high_j - mean_j, off_j) + wake_energy_j,
             wait_s + mean_s,
-            wait_s + mean_s + hypot(max(0.0, p95_s - mean_s), off_s),
+            wait_s + mean_s + hypot(max(0.0, ends.p95_s - mean_s), off_s),
             not self._measured(place),
             wait_s,
             wake_energy_j,

@@ -20,6 +20,7 @@ The other kinds were fitted to engines that reran the whole prefix at every step
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
@@ -59,7 +60,7 @@ class Lengths(NamedTuple):
     mean: int
 
 
-class Ends(NamedTuple):
+class Ends(msgspec.Struct, frozen=True):
     """Joules at both ends of the lengths, and seconds at their 95 % quantile."""
 
     low_j: float
