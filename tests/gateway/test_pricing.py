@@ -75,7 +75,7 @@ def test_one_length_costs_what_it_costs_among_many(m: int, n: int, position: int
     cost = tariff.cost(position, m, n, occupancy=occupancy, cached_tokens=cached)
 
     points = tariff.points(position, m, np.array([1, n]), occupancy=occupancy, cached_tokens=cached)
-    np.testing.assert_allclose(cost, points[:, 1], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose((cost.energy_j, cost.runtime_s), points[:, 1], rtol=1e-9, atol=1e-9)
 
 
 @PROPERTY

@@ -140,7 +140,7 @@ class Pricing:
     def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
         position, occupancy, m, n = place
-        wait_s, wake_energy_j, (mean_j, mean_s) = moment.wait_s, moment.wake_energy_j, mean
+        wait_s, wake_energy_j, mean_j, mean_s = moment.wait_s, moment.wake_energy_j, mean.energy_j, mean.runtime_s
         # Standard deviations are those of the nearest point of a grid of half octaves: they change slowly.
         corner = position, _step(occupancy + 1) if self._company[position] else 0, _step(m), _step(n)
         energy_spread, runtime_spread = self._spreads.get(corner) or self._spread(corner)
@@ -177,12 +177,12 @@ class Pricing:
         (m, n), occupancy = np.array(shape)[:, None], occupancy - 1
         system, batch = self._systems[position], self._batch[position]
         said = system.curves.predict(m, n) if batch is None else batch.marginal(m, n, occupancy=occupancy)
-        energy_j, runtime_s = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
+        mean = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
         energy_sd_j = hypot(float(said.energy_sd_j[0]), system.host_power_w * float(said.runtime_sd_s[0]))
         runtime_sd_s = float(said.runtime_sd_s[0])
         return _Spread(
-            energy_sd_j / energy_j if energy_j > 0 else 0.0,
-            runtime_sd_s / runtime_s if runtime_s > 0 else 0.0,
+            energy_sd_j / mean.energy_j if mean.energy_j > 0 else 0.0,
+            runtime_sd_s / mean.runtime_s if mean.runtime_s > 0 else 0.0,
         )
 
 

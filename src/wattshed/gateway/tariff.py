@@ -36,7 +36,7 @@ _FIRST_LENGTHS: Final = 4096
 """Prefix lengths that the table starts with; it doubles when a longer request comes, up to the largest context."""
 
 
-class Cost(NamedTuple):
+class Cost(msgspec.Struct, frozen=True):
     """Energy and service time of one request on one system."""
 
     energy_j: float
@@ -156,7 +156,8 @@ class Tariff:
             )
         columns = self._columns.get(position)
         if columns is None or m + high >= len(columns[0]):  # a table predictor, or beyond our own
-            return Ends(*(self.cost(position, m, n)[row] for n, row in ((low, 0), (high, 0), (p95, 1))))
+            low_cost, high_cost, p95_cost = (self.cost(position, m, n) for n in (low, high, p95))
+            return Ends(low_cost.energy_j, high_cost.energy_j, p95_cost.runtime_s)
         energy_j, runtime_s = columns
         before_j, before_s = energy_j[m] - energy_j[0], runtime_s[m] - runtime_s[0]
         return Ends(energy_j[m + low] - before_j, energy_j[m + high] - before_j, runtime_s[m + p95] - before_s)

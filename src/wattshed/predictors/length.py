@@ -12,7 +12,6 @@ and is never taken for a forecast: people set it high and forget it. `benchmarks
 """
 
 import math
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -139,7 +138,7 @@ Source: `gpt4_output_lengths.parquet` of `bundled:alpaca`, after Figure 3 of Wil
 class LengthPredictor:
     """Forecasts from what it has observed; `prior` stands in where that is little.
 
-    Holds at most `most_places` histories of 2 kB each and forgets the one that learned nothing for longest.
+    Holds at most `most_places` histories of 2 to 4 kB each and forgets the one that learned nothing for longest.
     """
 
     def __init__(self, prior: Forecast = ALPACA_GPT4, *, most_places: int = 4096) -> None:
@@ -223,7 +222,7 @@ class _History:
 
     def __init__(self, place: _Place, behind: "tuple[_History, ...]") -> None:
         self.place, self.behind = place, behind
-        self.answers = array("q", bytes(8 * _WINDOW))  # a ring: the next goes over the oldest
+        self.answers = [0] * _WINDOW  # a ring: the next goes over the oldest
         self.learned = self.due = 0
         self.points: list[int] = []
         self.forecast: Forecast | None = None
@@ -256,6 +255,7 @@ def _behind(key: LengthKey) -> tuple[_Place, ...]:
     )
 
 
+@lru_cache(maxsize=8192)
 def _step(input_tokens: int) -> int:
     return int(_STEPS * math.log2(max(1, input_tokens)))
 
