@@ -24,13 +24,9 @@ import msgspec
 import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
+from wattshed.gateway.polynomials import bilinear, marginal, polynomial, prefill, usable
 from wattshed.gateway.served import ServedSystem
-from wattshed.predictors.batch import BatchPredictor, runtime_basis
 from wattshed.predictors.length import Forecast
-from wattshed.predictors.regression import BilinearBasis
-
-_M, _MM = 1, 2
-"""Positions of m and m^2 among the moments 1, m, m^2, n, m n, n^2: what caching saves."""
 
 _FIRST_LENGTHS: Final = 4096
 """Prefix lengths that the table starts with; it doubles when a longer request comes, up to the largest context."""
@@ -127,19 +123,21 @@ class Tariff:
         """The same as `points` of one length, in a tenth of the time: plain floats, and no arrays of one or two."""
         columns = self._columns.get(position)
         if columns is not None:
-            energy_j, runtime_s = columns
             start, stop = input_tokens, input_tokens + output_tokens
-            if stop >= len(energy_j):
-                return self._far(position, start, stop)
+            if stop >= len(columns[0]):
+                self._reach_to(stop)
+                columns = self._columns[position]
+                start, stop = (min(length, len(columns[0]) - 1) for length in (start, stop))
+            energy_j, runtime_s = columns
             return Cost(
                 energy_j[stop] - (energy_j[start] - energy_j[0]), runtime_s[stop] - (runtime_s[start] - runtime_s[0])
             )
         if position not in self._polynomial:
             return Cost(*self.points(position, input_tokens, np.array([output_tokens]))[:, 0].tolist())
         m, n = input_tokens, output_tokens
-        cached = 0 if self._batch[position] is None else _usable(cached_tokens, m)
+        cached = 0 if self._batch[position] is None else usable(cached_tokens, m)
         energy, runtime = self._plain(position, occupancy)
-        return Cost(_polynomial(energy, m, n, cached), _polynomial(runtime, m, n, cached))
+        return Cost(polynomial(energy, m, n, cached), polynomial(runtime, m, n, cached))
 
     def ends(
         self, position: int, input_tokens: int, lengths: Lengths, *, occupancy: int = 0, cached_tokens: int = 0
@@ -147,12 +145,12 @@ class Tariff:
         """What `cost` says of the ends of a forecast, of which only this much is wanted."""
         m, (low, high, p95, _) = input_tokens, lengths
         if position in self._polynomial:
-            cached = 0 if self._batch[position] is None else _usable(cached_tokens, m)
+            cached = 0 if self._batch[position] is None else usable(cached_tokens, m)
             energy, runtime = self._plain(position, occupancy)
             return Ends(
-                _polynomial(energy, m, low, cached),
-                _polynomial(energy, m, high, cached),
-                _polynomial(runtime, m, p95, cached),
+                polynomial(energy, m, low, cached),
+                polynomial(energy, m, high, cached),
+                polynomial(runtime, m, p95, cached),
             )
         columns = self._columns.get(position)
         if columns is None or m + high >= len(columns[0]):  # a table predictor, or beyond our own
@@ -175,17 +173,8 @@ class Tariff:
         coefficients = self._coefficients(position, occupancy)
         costs: Floats = coefficients @ np.array([np.ones(n.size), m, m * m, n, m * n, n * n], np.float64)
         if self._batch[position] is not None:
-            costs -= _prefill(coefficients, _usable(cached_tokens, input_tokens))[:, None]
+            costs -= prefill(coefficients, usable(cached_tokens, input_tokens))[:, None]
         return costs
-
-    def _far(self, position: int, start: int, stop: int) -> Cost:
-        """The cost on one prefix system of the steps between two lengths, of which one at least is not in the table."""
-        self._reach_to(stop)
-        energy_j, runtime_s = self._columns[position]
-        start, stop = (min(length, len(energy_j) - 1) for length in (start, stop))
-        return Cost(
-            energy_j[stop] - (energy_j[start] - energy_j[0]), runtime_s[stop] - (runtime_s[start] - runtime_s[0])
-        )
 
     def _of_prefix(self, position: int, input_tokens: int, output_tokens: Integers) -> Floats:
         """Costs on one prefix system at each of N output lengths, shape (2, N)."""
@@ -243,7 +232,7 @@ class Tariff:
         known = self._known.get(key)
         if known is None:
             system, batch = self._systems[position], self._batch[position]
-            known = _bilinear(system) if batch is None else _marginal(batch, occupancy)
+            known = bilinear(system) if batch is None else marginal(batch, occupancy)
             known[0] += system.host_power_w * known[2]
             known = self._known[key] = known[:2]
         return known
@@ -261,49 +250,10 @@ class Tariff:
         for position, cached in cached_tokens.items():
             if self._batch[position] is not None:
                 per_token, per_square = self._mixing[position :: len(self._systems), -3:-1].T
-                tokens = _usable(cached, input_tokens)
+                tokens = usable(cached, input_tokens)
                 costs[position :: len(self._systems)] -= per_token * tokens + per_square * float(tokens) ** 2
 
 
 def _view(floats: Floats) -> "memoryview[float]":
     """The same numbers, read as plain floats; numpy's own types take every buffer for one of integers."""
     return cast("memoryview[float]", floats.data)
-
-
-def _usable(cached_tokens: int, input_tokens: int) -> int:
-    """An engine computes one token at least, for it needs its output."""
-    return max(0, min(cached_tokens, input_tokens - 1))
-
-
-def _polynomial(coefficients: tuple[float, ...], m: int, n: int, cached: int) -> float:
-    """One row of `_coefficients` at m and n tokens, less what a cache saves of the prefill."""
-    one, a, aa, b, ab, bb = coefficients
-    whole = one + a * m + aa * m * m + b * n + ab * m * n + bb * n * n
-    return whole - (a * cached + aa * cached * cached) if cached else whole
-
-
-def _prefill(coefficients: Floats, tokens: int) -> Floats:
-    """What the first `tokens` of a prompt add to a prefill, one entry a row of coefficients."""
-    saved: Floats = coefficients[:, _M] * tokens + coefficients[:, _MM] * float(tokens) ** 2
-    return saved
-
-
-def _marginal(batch: BatchPredictor, occupancy: int) -> Floats:
-    """Coefficients of the marginal energy, of the runtime, and of the seconds added to the node, shape (3, 6).
-
-    The same as `BatchPredictor.marginal`: energy of the batch with the request less that without it.
-    """
-    energy, runtime, support = batch.fitted.energy, batch.fitted.runtime, batch.fitted.support
-    together = runtime_basis(support, occupancy + 1).mixing
-    added = together - runtime_basis(support, occupancy).mixing if occupancy else together
-    five = np.array([added @ energy.coefficients, together @ runtime.coefficients, added @ runtime.coefficients])
-    return np.column_stack([five, five[:, 4] / 2])  # the fifth moment is n (m + n / 2)
-
-
-def _bilinear(system: ServedSystem) -> Floats:
-    """The same for the regression, which knows nothing of company."""
-    energy, runtime = system.curves.energy, system.curves.runtime
-    assert isinstance(energy.basis, BilinearBasis)
-    rows = np.zeros((3, 6))
-    rows[:, [1, 3, 4]] = [energy.coefficients, runtime.coefficients, runtime.coefficients]
-    return rows
