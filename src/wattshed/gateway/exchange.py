@@ -116,8 +116,7 @@ class Exchange:
         story, began_s = self.story, self._core.now_s()
         assert story.ask is not None  # foresee() has made it
         available = self._core.taking(desk.stands, self._tried)
-        if self._tried or not all(available):  # an ask begins with everyone available, and none tried
-            story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
+        story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
         try:
             placement = desk.router.place(story.ask)
         except NoSystemError as error:
