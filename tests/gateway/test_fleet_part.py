@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -158,13 +159,13 @@ def test_a_machine_that_sleeps_is_shown_priced_and_not_probed() -> None:
     asyncio.run(played())
 
 
-def test_a_part_that_has_left_hears_nothing() -> None:
-    """A fleet outlives its parts, and holds none that has left."""
-    live, heard = LiveFleet([served("a", batch()), served("b", batch())]), list[int]()
-    part = FleetPart(live, (0, 1), heard.append)
+def test_a_fleet_holds_no_part_that_is_gone() -> None:
+    """A fleet outlives the routers of a reload, and must not keep them."""
+    live = LiveFleet([served("a", batch()), served("b", batch())])
+    part = FleetPart(live, (1,))
+    gone = ref(part)
+    part.look(1.0)
 
-    live.woke(0, 1.0)
-    part.leave()
-    live.woke(1, 2.0)
+    del part
 
-    assert heard == [0]
+    assert gone() is None

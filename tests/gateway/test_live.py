@@ -28,7 +28,7 @@ def begun(live: LiveFleet, services_s: list[float], at_s: float = 0.0) -> list[T
 
 def wait_s(live: LiveFleet, at_s: float) -> float:
     """The wait at the one system."""
-    return float(live.look(at_s).fleet.wait_s[0])
+    return float(live.look(at_s).wait_s[0])
 
 
 @PROPERTY
@@ -143,9 +143,9 @@ def test_a_look_never_changes() -> None:
 
     begun(live, [5.0, 5.0])
 
-    assert (before.fleet.in_flight[0], before.fleet.wait_s[0]) == (0, 0)
-    assert live.look(0.0).fleet.in_flight[0] == 2
-    assert live.look(0.0).fleet.wait_s[0] > 0
+    assert (before.in_flight[0], before.wait_s[0]) == (0, 0)
+    assert live.look(0.0).in_flight[0] == 2
+    assert live.look(0.0).wait_s[0] > 0
 
 
 def test_many_short_lives_leave_nothing_behind() -> None:
@@ -158,7 +158,7 @@ def test_many_short_lives_leave_nothing_behind() -> None:
         live.first_token(ticket, number + 0.1)
         live.finish(ticket, number + 0.5)
 
-    assert len(live._live[0].ends._heap) < 100
+    assert len(live._live[0]._ends._heap) < 100
     assert live._first_token_at_s == {}
     assert live.states(2000.0)[0].tokens == 0
 

@@ -148,9 +148,10 @@ def _served(policy: Policy, trace: Trace, run: Run) -> tuple[list[int], list[Met
         clock.sleep(at_s - clock.now_s())
         request = ask(m=int(trace.input_tokens[number]), n=int(trace.output_tokens[number]))
         placement = router.place(request)
-        scene = placement.scene
+        scene, look = placement.scene, placement.scene.look
         costs = np.array(scene.expected.energy_j), np.array(scene.expected.runtime_s)
-        met.append(Met(scene.look.fleet, *costs, scene.serial, scene.draw))
+        state = FleetState(np.array(look.wait_s), np.array(look.in_flight), np.ones(len(trace.systems), np.bool_))
+        met.append(Met(state, *costs, scene.serial, scene.draw))
         positions.append(placement.position)
         heappush(under_way, (float(run.service.finished_at_s[number]), number, router.begin(placement)))
     return positions, met

@@ -164,6 +164,16 @@ def test_memory_is_bounded() -> None:
     assert middle(predictor) == 500
 
 
+def test_what_an_answer_is_about_to_teach_is_not_forgotten_for_it() -> None:
+    """Room for a new place is made where nobody learned for longest, not among the places behind the new one."""
+    predictor = LengthPredictor(most_places=8)
+    for key, length in [(KEY, 500)] * 64 + [(KEY._replace(key="bob"), 10), (KEY, 500)]:
+        predictor.observe(key, length)
+
+    assert len(predictor) == 8
+    assert middle(predictor, KEY._replace(input_tokens=9_000)) == 500
+
+
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(1, 10_000), LENGTHS, st.booleans()), max_size=100), st.integers(1, 20_000), LENGTHS

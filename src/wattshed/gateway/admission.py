@@ -109,6 +109,11 @@ class Slots:
         """Requests in the queues, by position."""
         return tuple(len(queue) for queue in self._waiting)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether any system may be `full`; where nobody waits none is, unless nobody ever may."""
+        return self._most_waiting < 1 or any(self._waiting)
+
     def full(self, position: int) -> bool:
         """Whether one more would be refused at once."""
         taken, waiting = self._taken[position], len(self._waiting[position])

@@ -10,7 +10,7 @@ Systems drop out stage by stage; whoever is left goes to the policy:
     wishes     keeps what the request asks for                                     (the least violation serves)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
@@ -119,7 +119,7 @@ class NoSystemError(InfeasibleError):
         super().__init__(problem)
 
 
-def barred(stages: list[Stage], systems: int) -> Iterator[tuple[int, Bar]]:
+def barred(stages: Sequence[Stage], systems: int) -> Iterator[tuple[int, Bar]]:
     """Each system that dropped out, and why."""
     inside = set(range(systems))
     for stage in stages:

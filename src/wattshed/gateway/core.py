@@ -154,6 +154,8 @@ class Core:
 
         One in a slow start is spared beyond its share, unless there is no other.
         """
+        if not (tried or self.health.troubled or self.slots.crowded):
+            return (True,) * len(stands)
         full, available = self.slots.full, self.health.available
         well = tuple(
             [at not in tried and available(one.machine) and not full(one.machine) for at, one in enumerate(stands)]
@@ -241,9 +243,7 @@ class Core:
             desk.router.adopt(priced_among(policy, [stand.machine for stand in desk.stands]))
 
     def close(self) -> None:
-        """Close all connections to engines and agents, and let go of the machines."""
-        for desk in self.desks.values():
-            desk.router.leave()
+        """Close all connections to engines and agents."""
         for upstream in (*self.upstreams, *self._agents):
             upstream.close()
 

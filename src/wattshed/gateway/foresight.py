@@ -32,7 +32,7 @@ def foresee(core: Core, request: Request, route: Route, story: Story) -> ModelDe
     forecast = _forecast(core, call, story.length_key, wanted.output_tokens)
     desk = core.desks[named.model]
     story.ask = Ask(
-        tuple(range(len(desk.stands))),
+        desk.router.everyone,
         input_tokens,
         forecast,
         (True,) * len(desk.stands),

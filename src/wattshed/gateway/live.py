@@ -14,16 +14,13 @@ which is exact for one slot. A request that has outlived its prediction has 0 s 
 never awaits, so it needs no lock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
-from wattshed.domain.arrays import Floats, Integers
-from wattshed.domain.system import FleetState
 from wattshed.gateway.live_machine import LiveMachine, Machine, SystemState, Ticket
 
 __all__ = ["Finished", "LiveFleet", "Look", "Outcome", "SystemState", "Ticket"]
@@ -45,14 +42,14 @@ class Finished(msgspec.Struct, frozen=True):
     output_tokens: int | None
 
 
-class Look(NamedTuple):
-    """The fleet at one instant, as policies see it, the positions 0 ... S - 1, and which of them sleep.
+class Look(msgspec.Struct, frozen=True):
+    """The fleet at one instant, by position: the predicted wait, the requests that run, and who sleeps.
 
-    Never changed once made, and made for nearly every request, hence a bare tuple.
+    Made for nearly every request, hence of plain numbers.
     """
 
-    fleet: FleetState
-    positions: Integers
+    wait_s: tuple[float, ...]
+    in_flight: tuple[int, ...]
     asleep: frozenset[int]
 
 
@@ -63,11 +60,9 @@ class LiveFleet:
         self.numbers = count(1)
         self._live = [LiveMachine(system, since_s) for system in systems]
         self._sent_s = [0.0] * len(systems)
-        self._told: list[list[Callable[[], None]]] = [[] for _ in systems]
         self._sleepers = [live for live, system in zip(self._live, systems, strict=True) if system.sleeps_after_s]
         self._sleeps_at_s = self._next_sleep_at_s()
-        self._running, self._nobody_waits = np.zeros(len(systems), np.int64), np.zeros(len(systems))
-        self._positions, self._all = np.arange(len(systems)), np.ones(len(systems), np.bool_)
+        self._running, self._nobody_waits = [0] * len(systems), (0.0,) * len(systems)
         self._tickets: dict[int, Ticket] = {}
         self._first_token_at_s: dict[int, float] = {}
         self._waited_for: set[int] = set()
@@ -83,14 +78,6 @@ class LiveFleet:
         """How many there are."""
         return len(self._live)
 
-    def listen(self, position: int, told: Callable[[], None]) -> None:
-        """Have it told whenever something has changed on a system, until it is `deaf`."""
-        self._told[position].append(told)
-
-    def deaf(self, position: int, told: Callable[[], None]) -> None:
-        """Tell it no more."""
-        self._told[position].remove(told)
-
     def asleep(self, at_s: float) -> frozenset[int]:
         """Those that sleep now."""
         return self.look(at_s).asleep
@@ -102,12 +89,8 @@ class LiveFleet:
         look = self._look
         if look is None or self._waited_for:
             wait_s, asleep = (self._waits(at_s), self._asleep()) if self._waited_for else (self._nobody_waits, _NOBODY)
-            look = self._look = Look(FleetState(wait_s, self._running.copy(), self._all), self._positions, asleep)
+            look = self._look = Look(wait_s, tuple(self._running), asleep)
         return look
-
-    def in_flight(self, position: int) -> int:
-        """Requests that run on a system."""
-        return int(self._running[position])
 
     def begin(self, ticket: Ticket) -> None:
         """Count a request; a sleeping system wakes up for it. ValueError for a number that is counted already."""
@@ -152,14 +135,14 @@ class LiveFleet:
         self.look(at_s)  # whoever has fallen asleep meanwhile
         return tuple(live.state(at_s) for live in self._live)
 
-    def _waits(self, at_s: float) -> Floats:
-        """The wait at every system, shape (S,); those that nobody would wait for any more are struck off."""
-        wait_s = np.zeros(len(self._live))
+    def _waits(self, at_s: float) -> tuple[float, ...]:
+        """The wait at every system; those that nobody would wait for any more are struck off."""
+        wait_s = [0.0] * len(self._live)
         for position in list(self._waited_for):
             wait_s[position] = self._live[position].wait_s(at_s)
             if not self._live[position].keeps_waiting(at_s):
                 self._waited_for.remove(position)
-        return wait_s
+        return tuple(wait_s)
 
     def _asleep(self) -> frozenset[int]:
         return frozenset(position for position in self._waited_for if self._live[position].asleep)
@@ -167,15 +150,13 @@ class LiveFleet:
     def _mark(self, position: int, at_s: float) -> None:
         """Remember what has changed at this system, and that the last look is out of date."""
         live = self._live[position]
-        self._look, self._running[position] = None, len(live.ends)
+        self._look, self._running[position] = None, live.running
         if live.keeps_waiting(at_s):
             self._waited_for.add(position)
         else:
             self._waited_for.discard(position)
         if self._sleepers:
             self._sleeps_at_s = self._next_sleep_at_s()
-        for told in self._told[position]:
-            told()
 
     def _next_sleep_at_s(self) -> float:
         return min((live.sleeps_at_s for live in self._sleepers), default=inf)

@@ -57,9 +57,9 @@ class LiveMachine:
     """The state of one system."""
 
     def __init__(self, system: Machine, since_s: float) -> None:
-        self._system = system
+        self._system, self._slots = system, system.slots
         self._idle_since_s = since_s
-        self.ends = _Ends()
+        self.running, self._ends = 0, _Ends()
         self._queue: dict[int, Ticket] = {}
         self._queued_s = self._tokens = 0.0
         self.asleep, self.awake_at_s = False, float("-inf")
@@ -68,7 +68,7 @@ class LiveMachine:
     def sleeps_at_s(self) -> float:
         """When it falls asleep, if nobody comes before."""
         after_s = self._system.sleeps_after_s
-        return inf if after_s is None or self.asleep or len(self.ends) else self._idle_since_s + after_s
+        return inf if after_s is None or self.asleep or self.running else self._idle_since_s + after_s
 
     def wake(self, at_s: float) -> None:
         """It is awake."""
@@ -79,7 +79,7 @@ class LiveMachine:
         if self.asleep:
             self.asleep, self.awake_at_s = False, ticket.began_at_s + self._system.wake_s
         self._tokens += ticket.tokens
-        if len(self.ends) < self._system.slots:
+        if self.running < self._slots:
             self._start(ticket, ticket.began_at_s)
         else:
             self._queue[ticket.number] = ticket
@@ -87,65 +87,70 @@ class LiveMachine:
 
     def finish(self, ticket: Ticket, at_s: float) -> None:
         """Take it out of its slot, which goes to the first in the queue, or out of the queue."""
-        if self._queue.pop(ticket.number, None) is None:
-            self.ends.drop(ticket.number)
-            if self._queue:
-                first = self._queue.pop(next(iter(self._queue)))
-                self._start(first, at_s)
-                self._queued_s -= first.service_s
+        if self._queue:
+            self._finish_before_others(ticket, at_s)
         else:
-            self._queued_s -= ticket.service_s
-        self._queued_s = self._queued_s if self._queue else 0.0  # sums of floats drift; empty is the time to begin anew
-        self._tokens = self._tokens - ticket.tokens if len(self.ends) else 0.0
+            self.running -= 1
+            self._ends.drop(ticket.number)
+        # Sums of floats drift; empty is the time to begin anew.
+        self._tokens = self._tokens - ticket.tokens if self.running else 0.0
         self._idle_since_s = max(at_s, self.awake_at_s)
 
     def wait_s(self, at_s: float) -> float:
         """Predicted seconds until a request that comes now is taken up."""
         wake_s = self._system.wake_s if self.asleep else max(0.0, self.awake_at_s - at_s)
-        slots = self._system.slots
-        if len(self.ends) < slots:
+        slots = self._slots
+        if self.running < slots:
             return wake_s
-        left_s = 2 * self.ends.left_s(at_s) / slots / (slots + 1)
+        left_s = 2 * self._ends.left_s(at_s) / slots / (slots + 1)
         return max(wake_s, left_s + max(0.0, self._queued_s) / slots)
 
     def keeps_waiting(self, at_s: float) -> bool:
         """Whether that may be more than nothing."""
-        return self.asleep or self.awake_at_s > at_s or len(self.ends) >= self._system.slots
+        return self.asleep or self.running >= self._slots or self.awake_at_s > at_s
 
     def state(self, at_s: float) -> SystemState:
         """All of it, as a value."""
-        name, running, queued = self._system.name, len(self.ends), len(self._queue)
-        return SystemState(name, running, queued, self._tokens, self.wait_s(at_s), self.asleep)
+        name, queued = self._system.name, len(self._queue)
+        return SystemState(name, self.running, queued, self._tokens, self.wait_s(at_s), self.asleep)
+
+    def _finish_before_others(self, ticket: Ticket, at_s: float) -> None:
+        """Take it out where others queue: of the queue, or of its slot, which goes to the first of them."""
+        if self._queue.pop(ticket.number, None) is not None:
+            self._queued_s -= ticket.service_s
+        else:
+            self.running -= 1
+            self._ends.drop(ticket.number)
+            first = self._queue.pop(next(iter(self._queue)))
+            self._start(first, at_s)
+            self._queued_s -= first.service_s
+        if not self._queue:
+            self._queued_s = 0.0
 
     def _start(self, ticket: Ticket, at_s: float) -> None:
-        self.ends.add(ticket.number, max(at_s, self.awake_at_s) + ticket.service_s)
+        self.running += 1
+        self._ends.add(ticket.number, max(at_s, self.awake_at_s) + ticket.service_s)
 
 
 class _Ends:
     """When the requests in the slots are predicted to end, and the seconds left to them together.
 
-    The sum is kept as they come and go: those whose time is up leave it, by a heap, and stay counted.
+    The sum is kept as they come and go: those whose time is up leave it, by a heap.
     """
 
     def __init__(self) -> None:
-        self._running: set[int] = set()
         self._pending: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
         self._sum_at_s = 0.0
 
-    def __len__(self) -> int:
-        return len(self._running)
-
     def add(self, number: int, ends_at_s: float) -> None:
         """One more."""
-        self._running.add(number)
         self._pending[number] = ends_at_s
         self._sum_at_s += ends_at_s
         heappush(self._heap, (ends_at_s, number))
 
     def drop(self, number: int) -> None:
         """One less."""
-        self._running.remove(number)
         self._expire(number)
         if len(self._heap) > 2 * len(self._pending) + _MOST_STALE:
             self._heap = [(ends_at_s, pending) for pending, ends_at_s in self._pending.items()]

@@ -6,11 +6,12 @@ sentence for people are worked out when somebody asks, from what was known then:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from wattshed.domain.cost import Objective
 from wattshed.domain.plan import Decision
-from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, barred
+from wattshed.gateway.asking import BAR_WORDS, NO_WISHES, Ask, Bar, barred
 from wattshed.gateway.live import Look
 from wattshed.gateway.pricing import Moment, Price, Pricing
 from wattshed.gateway.scoring import Bound, Scene
@@ -32,8 +33,7 @@ class Desk:
         """What the request costs on one system, as things stand."""
         moment = self.moment(scene.look, position)
         expected, cached_tokens = scene.expected, ask.cached_tokens.get(position, 0)
-        mean_j = float(expected.energy_j[position]) - moment.wake_energy_j
-        mean = Cost(mean_j, float(expected.runtime_s[position]))
+        mean = Cost(expected.energy_j[position] - moment.wake_energy_j, expected.runtime_s[position])
         return self.pricing.price(
             position, ask.input_tokens, ask.forecast, moment, cached_tokens=cached_tokens, mean=mean
         )
@@ -48,27 +48,23 @@ class Desk:
     def moment(self, look: Look, position: int) -> Moment:
         """What one system was doing."""
         wake_energy_j = self.systems[position].wake_energy_j if position in look.asleep else 0.0
-        return Moment(int(look.fleet.in_flight[position]), float(look.fleet.wait_s[position]), wake_energy_j)
+        return Moment(look.in_flight[position], look.wait_s[position], wake_energy_j)
 
 
-class Placement(NamedTuple):
-    """Where a request goes; made once a request, hence a bare tuple.
+class Placement(msgspec.Struct, frozen=True, eq=False):
+    """Where a request goes.
 
-    `objective` is what was minimised, `None` where the policy minimises nothing. `decision.runtime_s` is the time in a
-    slot; a `Price` adds the wait.
+    `position` is the chosen system's. `objective` is what was minimised, `None` where the policy minimises nothing.
+    `decision.runtime_s` is the time in a slot; a `Price` adds the wait.
     """
 
     number: int
+    position: int
     decision: Decision
     objective: Objective | None
     ask: Ask
     scene: Scene
     desk: Desk
-
-    @property
-    def position(self) -> int:
-        """The chosen system's."""
-        return self.decision.position
 
     @property
     def price(self) -> Price:
@@ -109,25 +105,31 @@ class Placement(NamedTuple):
     @property
     def kept(self) -> bool:
         """Whether it keeps all that the request wishes for."""
-        return not self.ask.wishes or self.ask.wishes.excess(self.price) <= 1
+        wishes = self.ask.wishes
+        return wishes is NO_WISHES or not wishes or wishes.excess(self.price) <= 1
 
     @property
     def reason(self) -> str:
         """Why it goes there, in a sentence."""
-        return "; ".join([self._choice(), *self._surprises(), *self._absences()])
+        scene, choice = self.scene, self._choice()
+        if (
+            self.ask.wishes is NO_WISHES
+            and not scene.look.asleep
+            and len(scene.stages[-1].left) == len(self.desk.names)
+        ):
+            return choice  # mostly there is no more to it
+        return "; ".join([choice, *self._surprises(), *self._absences()])
 
     def _choice(self) -> str:
-        others = [at for at in self.scene.stages[-1].left if at != self.position]
-        second = min(others, key=self.decision.scores.__getitem__, default=None)
+        decision, left, here = self.decision, self.scene.stages[-1].left, self.position
+        second = min([at for at in left if at != here], key=decision.scores.__getitem__, default=None)
         against = "" if second is None else f", against {self._costs(second)} on {self.desk.names[second]}"
-        return (
-            f"{self.decision.policy}: {self.decision.system} is predicted to take {self._costs(self.position)}{against}"
-        )
+        return f"{decision.policy}: {decision.system} is predicted to take {self._costs(here)}{against}"
 
     def _costs(self, position: int) -> str:
         expected = self.scene.expected
-        energy_j, runtime_s = float(expected.energy_j[position]), float(expected.runtime_s[position])
-        wait_s = float(self.scene.look.fleet.wait_s[position])
+        energy_j, runtime_s = expected.energy_j[position], expected.runtime_s[position]
+        wait_s = self.scene.look.wait_s[position]
         waiting = f" ({_rounded(wait_s)} s of it waiting)" if wait_s else ""
         return f"{_rounded(energy_j)} J and {_rounded(runtime_s + wait_s)} s{waiting}"
 
@@ -139,8 +141,6 @@ class Placement(NamedTuple):
         return [*woken, *nearest]
 
     def _absences(self) -> list[str]:
-        if len(self.scene.stages[-1].left) == len(self.desk.names):
-            return []  # mostly nobody is
         serving = set(self.ask.serving)
         return [f"{self.desk.names[at]} {BAR_WORDS[bar]}" for at, bar in self.bars.items() if at in serving]
 

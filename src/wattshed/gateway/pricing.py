@@ -9,15 +9,16 @@ itself. The 95th percentile of the runtime is found likewise.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import hypot, log2
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.plan import Interval
 from wattshed.gateway.served import ServedSystem
-from wattshed.gateway.tariff import Cost, Tariff
+from wattshed.gateway.tariff import Cost, Ends, Lengths, Tariff
 from wattshed.predictors.curve import Z_95
 from wattshed.predictors.length import Forecast
 
@@ -28,8 +29,8 @@ _MOST_SPREADS: Final = 4096
 """Standard deviations kept; when there are more they are worked out again."""
 
 
-class Price(NamedTuple):
-    """What one request is predicted to cost on one system; made three times a request, hence a bare tuple.
+class Price(msgspec.Struct, frozen=True):
+    """What one request is predicted to cost on one system; made three times a request.
 
     `energy_j` includes `wake_energy_j`, and `runtime_s` is from arrival to last token, `wait_s` of which passes before
     the request is taken up. The energy has a 95 % interval.
@@ -53,23 +54,14 @@ class Price(NamedTuple):
         return Interval(value_s, max(0.0, value_s - off_s), value_s + off_s)
 
 
-class _Lengths(NamedTuple):
-    """What is asked of a tariff for one forecast: its quantiles at 2.5, 97.5 and 95 %, and its mean, in tokens."""
-
-    low: int
-    high: int
-    p95: int
-    mean: int
-
-
 @lru_cache(maxsize=4096)
-def _lengths(forecast: Forecast) -> _Lengths:
+def _lengths(forecast: Forecast) -> Lengths:
     """Worked out once a forecast, which serves many requests."""
     low, high, p95 = (forecast.quantile(p) for p in (0.025, 0.975, 0.95))
-    return _Lengths(low, high, p95, max(1, round(forecast.mean)))
+    return Lengths(low, high, p95, max(1, round(forecast.mean)))
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True):
     """What the system is doing when a request comes: who runs there, and the wait and the joules before it is up."""
 
     in_flight: int = 0
@@ -87,21 +79,8 @@ class _Spread(NamedTuple):
     runtime: float
 
 
-class _Place(NamedTuple):
-    """Where a price lies in what was measured: a system, its company, and both lengths."""
-
-    position: int
-    occupancy: int
-    input_tokens: int
-    output_tokens: int
-
-
-class _Ends(NamedTuple):
-    """Joules at both ends of the lengths, and seconds at their 95 % quantile."""
-
-    low_j: float
-    high_j: float
-    p95_s: float
+_Place: TypeAlias = tuple[int, int, int, int]
+"""Where a price lies in what was measured: the position of a system, its company, and both lengths in tokens."""
 
 
 class Pricing:
@@ -110,10 +89,11 @@ class Pricing:
     def __init__(self, systems: Sequence[ServedSystem]) -> None:
         self._systems = systems
         self._batch = [system.batch for system in systems]
+        self._company = [batch is not None for batch in self._batch]
         self._monotone = [system.curves.monotone for system in systems]
         self._supports = [system.curves.support for system in systems]
         self.tariff = Tariff(systems)
-        self._spreads: dict[tuple[int, int, int, int], _Spread] = {}
+        self._spreads: dict[_Place, _Spread] = {}
 
     def price(
         self,
@@ -130,14 +110,13 @@ class Pricing:
             n = int(forecast.output_tokens[0])
             return self.price_of(position, input_tokens, n, moment, cached_tokens=cached_tokens)
         occupancy, lengths = self._systems[position].occupancy(moment.in_flight), _lengths(forecast)
-        cost = partial(self.tariff.cost, position, input_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
         if mean is None:
             points = self.tariff.points(
                 position, input_tokens, forecast.output_tokens, occupancy=occupancy, cached_tokens=cached_tokens
             )
             mean = Cost(*points.dot(forecast.weights).tolist())
-        ends = _Ends(cost(lengths.low).energy_j, cost(lengths.high).energy_j, cost(lengths.p95).runtime_s)
-        return self._priced(_Place(position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
+        ends = self.tariff.ends(position, input_tokens, lengths, occupancy=occupancy, cached_tokens=cached_tokens)
+        return self._priced((position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
 
     def price_of(
         self, position: int, input_tokens: int, output_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
@@ -145,8 +124,8 @@ class Pricing:
         """The price of a request whose length is known."""
         occupancy = self._systems[position].occupancy(moment.in_flight)
         mean = self.tariff.cost(position, input_tokens, output_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
-        ends = _Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
-        return self._priced(_Place(position, occupancy, input_tokens, output_tokens), moment, mean, ends)
+        ends = Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
+        return self._priced((position, occupancy, input_tokens, output_tokens), moment, mean, ends)
 
     def ttft_s(
         self, position: int, input_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
@@ -158,54 +137,52 @@ class Pricing:
         first = self.tariff.cost(position, input_tokens, 1, occupancy=occupancy, cached_tokens=cached_tokens)
         return moment.wait_s + first.runtime_s
 
-    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: _Ends) -> Price:
+    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
         """The price from the costs of the mean and of both ends."""
-        _, wait_s, wake_energy_j = moment
-        (mean_j, mean_s), (low_j, high_j, p95_s) = mean, ends
-        energy_spread, runtime_spread = self._spread(place)
+        position, occupancy, m, n = place
+        wait_s, wake_energy_j, mean_j, mean_s = moment.wait_s, moment.wake_energy_j, mean.energy_j, mean.runtime_s
+        # Standard deviations are those of the nearest point of a grid of half octaves: they change slowly.
+        corner = position, _step(occupancy + 1) if self._company[position] else 0, _step(m), _step(n)
+        energy_spread, runtime_spread = self._spreads.get(corner) or self._spread(corner)
         off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
         return Price(
             mean_j + wake_energy_j,
-            max(0.0, mean_j - hypot(mean_j - low_j, off_j)) + wake_energy_j,
-            mean_j + hypot(high_j - mean_j, off_j) + wake_energy_j,
+            max(0.0, mean_j - hypot(mean_j - ends.low_j, off_j)) + wake_energy_j,
+            mean_j + hypot(ends.high_j - mean_j, off_j) + wake_energy_j,
             wait_s + mean_s,
-            wait_s + mean_s + hypot(max(0.0, p95_s - mean_s), off_s),
-            self._extrapolated(place),
+            wait_s + mean_s + hypot(max(0.0, ends.p95_s - mean_s), off_s),
+            not self._measured(place),
             wait_s,
             wake_energy_j,
         )
 
-    def _extrapolated(self, place: _Place) -> bool:
-        """Whether the point lies outside what was measured, in lengths or, where that matters, in company."""
+    def _measured(self, place: _Place) -> bool:
+        """Whether the point lies inside what was measured, in lengths and, where that matters, in company."""
         position, occupancy, m, n = place
         support = self._supports[position]
-        if self._batch[position] is None:
-            return not support.holds(m, n)
-        return not (support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1))
+        if not self._company[position]:
+            return support.holds(m, n)
+        return support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1)
 
-    def _spread(self, place: _Place) -> _Spread:
-        """Relative standard deviations at the nearest point of a grid of half octaves: they change slowly."""
-        position, occupancy, m, n = place
-        company = _step(occupancy + 1) if self._batch[position] else 0
-        key = (position, company, _step(m), _step(n))
-        spread = self._spreads.get(key)
-        if spread is None:
-            if len(self._spreads) >= _MOST_SPREADS:
-                self._spreads.clear()
-            spread = self._spreads[key] = self._predicted_spread(*key)
+    def _spread(self, corner: _Place) -> _Spread:
+        """Relative standard deviations at a point of the grid, kept for the next who comes near it."""
+        if len(self._spreads) >= _MOST_SPREADS:
+            self._spreads.clear()
+        spread = self._spreads[corner] = self._predicted_spread(corner)
         return spread
 
-    def _predicted_spread(self, position: int, company: int, input_step: int, output_step: int) -> _Spread:
-        occupancy, *shape = (round(2 ** (step / 2)) for step in (company, input_step, output_step))
+    def _predicted_spread(self, corner: _Place) -> _Spread:
+        position, *steps = corner
+        occupancy, *shape = (round(2 ** (step / 2)) for step in steps)
         (m, n), occupancy = np.array(shape)[:, None], occupancy - 1
         system, batch = self._systems[position], self._batch[position]
         said = system.curves.predict(m, n) if batch is None else batch.marginal(m, n, occupancy=occupancy)
-        energy_j, runtime_s = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
+        mean = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
         energy_sd_j = hypot(float(said.energy_sd_j[0]), system.host_power_w * float(said.runtime_sd_s[0]))
         runtime_sd_s = float(said.runtime_sd_s[0])
         return _Spread(
-            energy_sd_j / energy_j if energy_j > 0 else 0.0,
-            runtime_sd_s / runtime_s if runtime_s > 0 else 0.0,
+            energy_sd_j / mean.energy_j if mean.energy_j > 0 else 0.0,
+            runtime_sd_s / mean.runtime_s if mean.runtime_s > 0 else 0.0,
         )
 
 

@@ -20,13 +20,13 @@ from typing import Final
 import numpy as np
 
 from wattshed.domain.cost import Objective
-from wattshed.gateway.asking import BAR_WORDS, Ask, Bar, NoSystemError, Stage
+from wattshed.gateway.asking import BAR_WORDS, NO_WISHES, Ask, Bar, NoSystemError, Stage
 from wattshed.gateway.fleet_part import FleetPart, Shared
 from wattshed.gateway.live import Finished, LiveFleet, Look, Outcome, SystemState, Ticket
 from wattshed.gateway.placing import Desk, Placement
 from wattshed.gateway.pricing import Pricing
 from wattshed.gateway.scoring import Bound, Scene
-from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.served import Room, ServedSystem
 from wattshed.gateway.tariff import Expected
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.policy import Policy
@@ -73,13 +73,18 @@ class Router:
         self._draws = any(
             bound is not None and bound.rotates for bound in (self._bound, self._desk.baseline, shadowing)
         )
+        self.everyone = tuple(range(len(systems)))
+        left = list(self.everyone)
+        self._unbarred = Stage("no_such_model", left), Stage("unavailable", left), Stage("too_long", left)
         self._rooms = [system.room for system in systems]
-        self._least_room = [min(sizes) for sizes in zip(*self._rooms, strict=True)]
+        self._least_room = Room(*map(min, zip(*self._rooms, strict=True)))
         self._most_wait_s = most_wait_s
         self._now_s, self._rng = now_s, rng
         self._begun = 0
         here = shared or Shared(LiveFleet(systems, now_s()), range(len(systems)))
-        self._live = FleetPart(*here, self._occupied)
+        self._live = FleetPart(*here)
+        self._fleet = here.fleet
+        self._seen: Look | None = None
 
     def adopt(self, policy: Priced) -> None:
         """Decide by these prices from now on, where prices decided before."""
@@ -87,39 +92,39 @@ class Router:
         self._priced = policy
         self._by_objective.clear()
 
-    def leave(self) -> None:
-        """Let go of a fleet that was shared."""
-        self._live.leave()
-
     def place(self, ask: Ask) -> Placement:
         """Where the request goes, decided on what is known now; `NoSystemError` where nobody can serve it."""
         look = self._live.look(self._now_s())
         stages = self._stages(ask, look)
+        if look is not self._seen:
+            self._seen = look
+            self._desk.pricing.tariff.occupied(look.in_flight)
         expected = self._desk.pricing.tariff.expected(ask.input_tokens, ask.forecast, ask.cached_tokens)
         if look.asleep:
             expected = self._woken(expected, look)
         output_tokens = max(1, round(expected.output_tokens))
         draw = float(self._rng.random()) if self._draws else 0.0
         scene = Scene(ask.input_tokens, output_tokens, expected, look, stages, self._begun, draw)
-        if ask.wishes:
-            stages.append(self._wished(ask, scene, stages[-1].left))
+        if ask.wishes is not NO_WISHES and ask.wishes:
+            scene.stages = (*stages, self._wished(ask, scene, stages[-1].left))
         objective = self._objective(ask)
-        decision = self._policy_for(objective).decide(self._desk.names, scene, stages[-1].left)
-        return Placement(self._live.number(), decision, objective, ask, scene, self._desk)
+        decision = self._policy_for(objective).decide(self._desk.names, scene, scene.stages[-1].left)
+        return Placement(next(self._fleet.numbers), decision.position, decision, objective, ask, scene, self._desk)
 
     def begin(self, placement: Placement) -> Ticket:
         """Count the request where it goes; ValueError where this placement has begun already."""
         at_s, decision, expected = self._now_s(), placement.decision, placement.scene.expected
         tokens = placement.ask.input_tokens + expected.output_tokens
-        position, machine = decision.position, self._live.machines[decision.position]
+        position = placement.position
+        machine = self._live.machines[position]
         ticket = Ticket(placement.number, position, machine, at_s, decision.runtime_s, tokens)
-        self._live.begin(ticket)
+        self._fleet.begin(ticket)
         self._begun += 1
         return ticket
 
     def first_token(self, ticket: Ticket) -> None:
         """The answer has begun; only the first call counts."""
-        self._live.first_token(ticket, self._now_s())
+        self._fleet.first_token(ticket, self._now_s())
 
     def finished(
         self,
@@ -131,8 +136,8 @@ class Router:
     ) -> Finished | None:
         """Give back what the request held; `None` where that has been done, so that a `finally` may always call it."""
         at_s = self._now_s()
-        first_token_at_s = self._live.first_token_at_s(ticket)
-        if not self._live.finish(ticket, at_s):
+        first_token_at_s = self._fleet.first_token_at_s(ticket)
+        if not self._fleet.finish(ticket, at_s):
             return None
         return Finished(ticket, outcome, first_token_at_s, at_s, input_tokens, output_tokens)
 
@@ -148,14 +153,20 @@ class Router:
         """What every system is doing, by position."""
         return self._live.states(self._now_s())
 
-    def _occupied(self, position: int) -> None:
-        """Price the next request there by the company that it will have."""
-        occupancy = self._desk.systems[position].occupancy(self._live.in_flight(position))
-        self._desk.pricing.tariff.occupied(position, occupancy)
+    def _stages(self, ask: Ask, look: Look) -> Sequence[Stage]:
+        """Who can serve the request, wishes aside; the baseline chooses after the third stage.
 
-    def _stages(self, ask: Ask, look: Look) -> list[Stage]:
-        """Who can serve the request, wishes aside; the baseline chooses after the third stage."""
+        Mostly all can, and then nothing is made that says so.
+        """
         available, tried = ask.available, ask.tried
+        if (
+            ask.serving == self.everyone
+            and max(look.wait_s) <= self._most_wait_s
+            and not tried
+            and all(available)
+            and self._least_room.fits(ask.input_tokens, ask.forecast.longest)
+        ):
+            return self._unbarred
         serving = list(ask.serving)
         healthy = serving if all(available) else [position for position in serving if available[position]]
         fitting = self._fitting(ask.input_tokens, ask.forecast, healthy)
@@ -163,7 +174,7 @@ class Router:
         if tried:
             stages.append(Stage("all_tried", [position for position in fitting if position not in tried]))
         if self._most_wait_s < inf:
-            wait_s, most_s = look.fleet.wait_s, self._most_wait_s
+            wait_s, most_s = look.wait_s, self._most_wait_s
             stages.append(Stage("busy", [position for position in stages[-1].left if wait_s[position] <= most_s]))
         if not stages[-1].left:
             raise self._refusal(ask, look, next(at for at, stage in enumerate(stages) if not stage.left), stages)
@@ -174,8 +185,7 @@ class Router:
 
         Where nobody has, a guess at the output refuses no request: the input must fit, and the context ends the answer.
         """
-        longest, (most_input, most_output, most_total) = int(forecast.output_tokens[-1]), self._least_room
-        if input_tokens <= most_input and longest <= most_output and input_tokens + longest <= most_total:
+        if self._least_room.fits(input_tokens, forecast.longest):
             return positions
         guessed = forecast.output_tokens.size > 1
         for output_tokens in (forecast.quantile(_LIKELY), *([1] if guessed else ())):
@@ -192,7 +202,7 @@ class Router:
 
     def _woken(self, expected: Expected, look: Look) -> Expected:
         """The same with what it costs to wake the sleeping systems."""
-        energy_j = expected.energy_j.copy()
+        energy_j = list(expected.energy_j)
         for position in look.asleep:
             energy_j[position] += self._desk.systems[position].wake_energy_j
         return expected._replace(energy_j=energy_j)
@@ -201,7 +211,8 @@ class Router:
         """What is minimised for a request, if the policy minimises anything."""
         if self._own is None:
             return None
-        return ask.wishes.objective or ask.objective or self._own
+        wished = None if ask.wishes is NO_WISHES else ask.wishes.objective
+        return wished or ask.objective or self._own
 
     def _policy_for(self, objective: Objective | None) -> Bound:
         if objective is None or objective is self._own:
@@ -220,7 +231,7 @@ class Router:
         before = stages[at - 1].left if at else []
         retry_s: float | None = None
         if reason in {"unavailable", "busy"}:
-            waits_s = [float(look.fleet.wait_s[position]) - self._most_wait_s for position in before]
+            waits_s = [look.wait_s[position] - self._most_wait_s for position in before]
             retry_s = max(_RETRY_S, min(waits_s)) if reason == "busy" else _RETRY_S
         names = ", ".join(self._desk.names[position] for position in before)
         problem = f"of {names} each {BAR_WORDS[reason]}" if names else "no system of the gateway has this model"

@@ -208,7 +208,7 @@ class Story(msgspec.Struct):
         """The row with what the router foresaw, and what it says now."""
         (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
         names, (energy_j, runtime_s, _) = placement.desk.names, placement.scene.expected
-        costs = list(zip(names, energy_j.tolist(), runtime_s.tolist(), strict=True))
+        costs = list(zip(names, energy_j, runtime_s, strict=True))
         service_s = None if known is None else known.service_s
         return row._replace(
             system=placement.decision.system,
@@ -218,7 +218,7 @@ class Story(msgspec.Struct):
             candidates=tuple([CandidateCost(*costs[at]) for at in placement.ask.serving]),
             baseline=names[there],
             shadow=None if shadow is None else shadow.system,
-            in_flight=int(placement.scene.look.fleet.in_flight[placement.position]),
+            in_flight=placement.scene.look.in_flight[placement.position],
             estimated_input_tokens=placement.ask.input_tokens,
             predicted_output_tokens=placement.ask.forecast.mean,
             predicted_energy_j=price.energy_j,

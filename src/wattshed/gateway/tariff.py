@@ -11,7 +11,7 @@ An expectation sum of w_k E(m, n_k) over K lengths need not be taken length by l
 so one product with the weights looks up, and one with the coefficients brings both costs of all systems.
 
 The coefficients of a batch predictor are those of the *marginal* request at the occupancy of the moment, host power
-included for the seconds by which it prolongs the node's work: `occupied` says when the occupancy has changed.
+included for the seconds by which it prolongs the node's work: `occupied` says how many run on each system.
 
 Of the input only what is not cached is computed: c cached tokens save p1 c + p2 c^2 of a prefill under the batch form.
 The other kinds were fitted to engines that reran the whole prefix at every step, and so c saves nothing there.
@@ -20,22 +20,19 @@ The other kinds were fitted to engines that reran the whole prefix at every step
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+import msgspec
 import numpy as np
 
 from wattshed.domain.arrays import Floats, Integers
+from wattshed.gateway.polynomials import bilinear, marginal, polynomial, prefill, usable
 from wattshed.gateway.served import ServedSystem
-from wattshed.predictors.batch import BatchPredictor, runtime_basis
 from wattshed.predictors.length import Forecast
-from wattshed.predictors.regression import BilinearBasis
-
-_M, _MM = 1, 2
-"""Positions of m and m^2 among the moments 1, m, m^2, n, m n, n^2: what caching saves."""
 
 _FIRST_LENGTHS: Final = 4096
 """Prefix lengths that the table starts with; it doubles when a longer request comes, up to the largest context."""
 
 
-class Cost(NamedTuple):
+class Cost(msgspec.Struct, frozen=True):
     """Energy and service time of one request on one system."""
 
     energy_j: float
@@ -43,11 +40,28 @@ class Cost(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """Energy and service time on S systems, shape (S,) each by position, and the mean output length behind them."""
+    """Energy and service time on each system by position, and the mean output length behind them."""
 
-    energy_j: Floats
-    runtime_s: Floats
+    energy_j: list[float]
+    runtime_s: list[float]
     output_tokens: float
+
+
+class Lengths(NamedTuple):
+    """What is asked for one forecast: its quantiles at 2.5, 97.5 and 95 %, and its mean, in tokens."""
+
+    low: int
+    high: int
+    p95: int
+    mean: int
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """Joules at both ends of the lengths, and seconds at their 95 % quantile."""
+
+    low_j: float
+    high_j: float
+    p95_s: float
 
 
 class Tariff:
@@ -60,6 +74,8 @@ class Tariff:
         self._column = {position: column for column, position in enumerate(self._prefix)}
         self._polynomial = {at for at, system in enumerate(systems) if system.curves.kind in {"batch", "regression"}}
         self._asked = [at for at, system in enumerate(systems) if system.curves.kind == "table"]
+        self._company = [at for at, batch in enumerate(self._batch) if batch is not None]
+        self._in_flight = [0] * len(systems)
         self._known: dict[tuple[int, int], Floats] = {}
         self._mixed: dict[tuple[int, int], Floats] = {}
         self._scalars: dict[tuple[int, int], tuple[tuple[float, ...], ...]] = {}
@@ -68,16 +84,15 @@ class Tariff:
         self._terms, self._mixing = self._prepared()
         self._looked_up = self._terms[:-4]
         for position in self._polynomial:
-            self.occupied(position, 0)
+            self._mix(position, 0)
 
-    def occupied(self, position: int, occupancy: int) -> None:
-        """Take it from now on that a new request on this system runs among `occupancy` others."""
-        if position in self._polynomial:
-            mixed = self._mixed.get((position, occupancy))
-            if mixed is None:
-                one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
-                mixed = self._mixed[position, occupancy] = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
-            self._mixing[position :: len(self._systems), 2 * len(self._prefix) :] = mixed
+    def occupied(self, in_flight: Sequence[int]) -> None:
+        """Take it from now on that so many run on each system, and that a new request would be among them."""
+        for position in self._company:
+            running = in_flight[position]
+            if running != self._in_flight[position]:
+                self._in_flight[position] = running
+                self._mix(position, self._systems[position].occupancy(running))
 
     def expected(self, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]) -> Expected:
         """Energy and runtime on every system; `cached_tokens` has the positions that hold a part of the input.
@@ -87,31 +102,63 @@ class Tariff:
         that hold L and L^2. Lengths beyond every context are cut there, as an engine would.
         """
         systems, terms, looked_up = len(self._systems), self._terms, self._looked_up
-        lengths = forecast.output_tokens + input_tokens
-        self._reach_to(int(lengths[-1]))
-        forecast.weights.dot(self._upto.take(lengths, 0, mode="clip"), looked_up)
-        looked_up -= self._from[min(input_tokens, self._reach - 1)]
-        mean = float(terms[-6])
+        self._reach_to(input_tokens + forecast.longest)
+        start = min(input_tokens, self._reach - 1)
+        # Rows from `start` on, and not sums of two lengths: a view takes a fifth of the time of an addition.
+        forecast.weights.dot(self._upto[start:].take(forecast.output_tokens, 0, None, "clip"), looked_up)
+        looked_up -= self._from[start]
+        mean = terms.item(-6)
         terms[-3], terms[-2], terms[-1] = input_tokens, float(input_tokens) ** 2, input_tokens * mean
         costs = self._mixing.dot(terms)
         if cached_tokens:
             self._save(costs, input_tokens, cached_tokens)
         for position in self._asked:
             costs[position::systems] = self.points(position, input_tokens, forecast.output_tokens).dot(forecast.weights)
-        return Expected(costs[:systems], costs[systems:], mean)
+        found = costs.tolist()
+        return Expected(found[:systems], found[systems:], mean)
 
     def cost(
         self, position: int, input_tokens: int, output_tokens: int, *, occupancy: int = 0, cached_tokens: int = 0
     ) -> Cost:
         """The same as `points` of one length, in a tenth of the time: plain floats, and no arrays of one or two."""
-        if position in self._columns:
-            return self._looked(position, input_tokens, output_tokens)
+        columns = self._columns.get(position)
+        if columns is not None:
+            start, stop = input_tokens, input_tokens + output_tokens
+            if stop >= len(columns[0]):
+                self._reach_to(stop)
+                columns = self._columns[position]
+                start, stop = (min(length, len(columns[0]) - 1) for length in (start, stop))
+            energy_j, runtime_s = columns
+            return Cost(
+                energy_j[stop] - (energy_j[start] - energy_j[0]), runtime_s[stop] - (runtime_s[start] - runtime_s[0])
+            )
         if position not in self._polynomial:
             return Cost(*self.points(position, input_tokens, np.array([output_tokens]))[:, 0].tolist())
         m, n = input_tokens, output_tokens
-        cached = 0 if self._batch[position] is None else _usable(cached_tokens, m)
+        cached = 0 if self._batch[position] is None else usable(cached_tokens, m)
         energy, runtime = self._plain(position, occupancy)
-        return Cost(_polynomial(energy, m, n, cached), _polynomial(runtime, m, n, cached))
+        return Cost(polynomial(energy, m, n, cached), polynomial(runtime, m, n, cached))
+
+    def ends(
+        self, position: int, input_tokens: int, lengths: Lengths, *, occupancy: int = 0, cached_tokens: int = 0
+    ) -> Ends:
+        """What `cost` says of the ends of a forecast, of which only this much is wanted."""
+        m, (low, high, p95, _) = input_tokens, lengths
+        if position in self._polynomial:
+            cached = 0 if self._batch[position] is None else usable(cached_tokens, m)
+            energy, runtime = self._plain(position, occupancy)
+            return Ends(
+                polynomial(energy, m, low, cached),
+                polynomial(energy, m, high, cached),
+                polynomial(runtime, m, p95, cached),
+            )
+        columns = self._columns.get(position)
+        if columns is None or m + high >= len(columns[0]):  # a table predictor, or beyond our own
+            low_cost, high_cost, p95_cost = (self.cost(position, m, n) for n in (low, high, p95))
+            return Ends(low_cost.energy_j, high_cost.energy_j, p95_cost.runtime_s)
+        energy_j, runtime_s = columns
+        before_j, before_s = energy_j[m] - energy_j[0], runtime_s[m] - runtime_s[0]
+        return Ends(energy_j[m + low] - before_j, energy_j[m + high] - before_j, runtime_s[m + p95] - before_s)
 
     def points(
         self, position: int, input_tokens: int, output_tokens: Integers, *, occupancy: int = 0, cached_tokens: int = 0
@@ -126,20 +173,8 @@ class Tariff:
         coefficients = self._coefficients(position, occupancy)
         costs: Floats = coefficients @ np.array([np.ones(n.size), m, m * m, n, m * n, n * n], np.float64)
         if self._batch[position] is not None:
-            costs -= _prefill(coefficients, _usable(cached_tokens, input_tokens))[:, None]
+            costs -= prefill(coefficients, usable(cached_tokens, input_tokens))[:, None]
         return costs
-
-    def _looked(self, position: int, input_tokens: int, output_tokens: int) -> Cost:
-        """The cost on one prefix system."""
-        energy_j, runtime_s = self._columns[position]
-        stop, start = input_tokens + output_tokens, min(input_tokens, self._reach - 1)
-        if stop >= len(energy_j):
-            self._reach_to(stop)
-            energy_j, runtime_s = self._columns[position]
-            stop = min(stop, len(energy_j) - 1)
-        return Cost(
-            energy_j[stop] - (energy_j[start] - energy_j[0]), runtime_s[stop] - (runtime_s[start] - runtime_s[0])
-        )
 
     def _of_prefix(self, position: int, input_tokens: int, output_tokens: Integers) -> Floats:
         """Costs on one prefix system at each of N output lengths, shape (2, N)."""
@@ -149,6 +184,14 @@ class Tariff:
         ends = self._upto.take(output_tokens + input_tokens, 0, mode="clip")[:, columns]
         costs: Floats = ends - self._from[min(input_tokens, self._reach - 1), columns]
         return costs.T
+
+    def _mix(self, position: int, occupancy: int) -> None:
+        """Put into the mixing what a request costs on this system among so many others."""
+        mixed = self._mixed.get((position, occupancy))
+        if mixed is None:
+            one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
+            mixed = self._mixed[position, occupancy] = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
+        self._mixing[position :: len(self._systems), 2 * len(self._prefix) :] = mixed
 
     def _prepared(self) -> tuple[Floats, Floats]:
         """The terms, of which only the 1 is known yet, and their mixing, shape (2 S, 2 P + 6)."""
@@ -189,7 +232,7 @@ class Tariff:
         known = self._known.get(key)
         if known is None:
             system, batch = self._systems[position], self._batch[position]
-            known = _bilinear(system) if batch is None else _marginal(batch, occupancy)
+            known = bilinear(system) if batch is None else marginal(batch, occupancy)
             known[0] += system.host_power_w * known[2]
             known = self._known[key] = known[:2]
         return known
@@ -207,49 +250,10 @@ class Tariff:
         for position, cached in cached_tokens.items():
             if self._batch[position] is not None:
                 per_token, per_square = self._mixing[position :: len(self._systems), -3:-1].T
-                tokens = _usable(cached, input_tokens)
+                tokens = usable(cached, input_tokens)
                 costs[position :: len(self._systems)] -= per_token * tokens + per_square * float(tokens) ** 2
 
 
 def _view(floats: Floats) -> "memoryview[float]":
     """The same numbers, read as plain floats; numpy's own types take every buffer for one of integers."""
     return cast("memoryview[float]", floats.data)
-
-
-def _usable(cached_tokens: int, input_tokens: int) -> int:
-    """An engine computes one token at least, for it needs its output."""
-    return max(0, min(cached_tokens, input_tokens - 1))
-
-
-def _polynomial(coefficients: tuple[float, ...], m: int, n: int, cached: int) -> float:
-    """One row of `_coefficients` at m and n tokens, less what a cache saves of the prefill."""
-    one, a, aa, b, ab, bb = coefficients
-    whole = one + a * m + aa * m * m + b * n + ab * m * n + bb * n * n
-    return whole - (a * cached + aa * cached * cached) if cached else whole
-
-
-def _prefill(coefficients: Floats, tokens: int) -> Floats:
-    """What the first `tokens` of a prompt add to a prefill, one entry a row of coefficients."""
-    saved: Floats = coefficients[:, _M] * tokens + coefficients[:, _MM] * float(tokens) ** 2
-    return saved
-
-
-def _marginal(batch: BatchPredictor, occupancy: int) -> Floats:
-    """Coefficients of the marginal energy, of the runtime, and of the seconds added to the node, shape (3, 6).
-
-    The same as `BatchPredictor.marginal`: energy of the batch with the request less that without it.
-    """
-    energy, runtime, support = batch.fitted.energy, batch.fitted.runtime, batch.fitted.support
-    together = runtime_basis(support, occupancy + 1).mixing
-    added = together - runtime_basis(support, occupancy).mixing if occupancy else together
-    five = np.array([added @ energy.coefficients, together @ runtime.coefficients, added @ runtime.coefficients])
-    return np.column_stack([five, five[:, 4] / 2])  # the fifth moment is n (m + n / 2)
-
-
-def _bilinear(system: ServedSystem) -> Floats:
-    """The same for the regression, which knows nothing of company."""
-    energy, runtime = system.curves.energy, system.curves.runtime
-    assert isinstance(energy.basis, BilinearBasis)
-    rows = np.zeros((3, 6))
-    rows[:, [1, 3, 4]] = [energy.coefficients, runtime.coefficients, runtime.coefficients]
-    return rows

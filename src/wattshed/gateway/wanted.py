@@ -11,6 +11,7 @@ The first that says something about lambda wins: header, key, suffix of the mode
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from math import isfinite
 from typing import Final
 
@@ -53,12 +54,18 @@ def wanted_of(
     exchange_w, lam = (_number(request, EXCHANGE), _number(request, LAMBDA, most=1.0)) if asks else (None, None)
     said = (lam, None if key is None else key.lam, named.lam, routes.get(route))
     chosen = next((one for one in said if one is not None), None)
-    objective = own if chosen is None else replace(own, lam=chosen)
+    objective = own if chosen is None else _at(own, chosen)
     if exchange_w is not None:
         if lam is not None:
             raise _senseless(EXCHANGE, f"and {LAMBDA} say the same thing twice; send one of them")
         objective = Objective.from_exchange(exchange_w)
     return Wanted(objective, _wishes(request), _tokens(request)) if asks else Wanted(objective, NO_WISHES)
+
+
+@lru_cache(maxsize=256)
+def _at(own: Objective, lam: float) -> Objective:
+    """The gateway's objective at another lambda: the same object for all who want it, mostly a few keys."""
+    return replace(own, lam=lam)
 
 
 def _wishes(request: Request) -> Wishes:

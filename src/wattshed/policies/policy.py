@@ -31,7 +31,8 @@ class Candidate(NamedTuple):
     """One query on one system, as a score sees it: plain numbers, or arrays of shape (B,).
 
     `position` is the system's index in the fleet and `systems` their number; `serial` counts queries from 0 and `draw`
-    is uniform in [0, 1), one each per query.
+    is uniform in [0, 1), one each per query. Scores read the fields by name, and drivers may give them anything that
+    has these.
     """
 
     input_tokens: Number

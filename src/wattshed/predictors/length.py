@@ -13,9 +13,10 @@ and is never taken for a forecast: people set it high and forget it. `benchmarks
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -64,17 +65,19 @@ class Forecast:
     """A distribution of output tokens: K points that rise, each at least 1, and their weights, which add up to 1.
 
     Both arrays have shape (K,) with K from 1 to 32. The expectation of a cost f is weights @ f(output_tokens), and
-    `mean` that of the output tokens themselves.
+    `mean` that of the output tokens themselves; `longest` is the last point.
     """
 
     output_tokens: Integers
     weights: Floats
     mean: float = field(init=False)
+    longest: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.output_tokens.shape != self.weights.shape or not 1 <= self.output_tokens.size <= POINTS:
             raise ValueError(f"a forecast has 1 to {POINTS} points, each with a weight, got {self.output_tokens.shape}")
         object.__setattr__(self, "mean", float(self.weights @ self.output_tokens))  # once, for many who ask
+        object.__setattr__(self, "longest", int(self.output_tokens[-1]))
 
     @classmethod
     def exactly(cls, output_tokens: int) -> "Forecast":
@@ -83,18 +86,29 @@ class Forecast:
 
     def quantile(self, p: float) -> int:
         """The least point that an answer stays within with a probability of `p`, in (0, 1]."""
-        reached = np.searchsorted(self.weights.cumsum(), p - 1e-9)  # sums of 1/32 are exact, other weights are not
-        return int(self.output_tokens[min(int(reached), self.output_tokens.size - 1)])
+        reached = _reached_equally(p) if self.weights is _EQUAL else _reached(self.weights, p)
+        return int(self.output_tokens[reached])
 
     def cut(self, most_output_tokens: int) -> "Forecast":
         """The same where no answer may be longer: what lay beyond lies at the cap."""
-        return self if self.output_tokens[-1] <= most_output_tokens else _cut(self, max(1, most_output_tokens))
+        return self if self.longest <= most_output_tokens else _cut(self, max(1, most_output_tokens))
 
 
 @lru_cache(maxsize=1024)
 def _cut(forecast: Forecast, most_output_tokens: int) -> Forecast:
     """The same for everybody who sends this cap: clients set few of them, and prices keep what they know of each."""
     return Forecast(np.minimum(forecast.output_tokens, most_output_tokens), forecast.weights)
+
+
+def _reached(weights: Floats, p: float) -> int:
+    """The position at which the weights add up to `p`; sums of 1/32 are exact, other weights are not."""
+    return min(int(np.searchsorted(weights.cumsum(), p - 1e-9)), weights.size - 1)
+
+
+@lru_cache(maxsize=64)
+def _reached_equally(p: float) -> int:
+    """The same for the weights of nearly all forecasts, asked about few `p`."""
+    return _reached(_EQUAL, p)
 
 
 def _equal(points: int) -> Floats:
@@ -124,12 +138,12 @@ Source: `gpt4_output_lengths.parquet` of `bundled:alpaca`, after Figure 3 of Wil
 class LengthPredictor:
     """Forecasts from what it has observed; `prior` stands in where that is little.
 
-    Holds at most `most_places` histories of 1.3 kB each and forgets the one that learned nothing for longest.
+    Holds at most `most_places` histories of 2 to 4 kB each and forgets the one that learned nothing for longest.
     """
 
     def __init__(self, prior: Forecast = ALPACA_GPT4, *, most_places: int = 4096) -> None:
-        levels = (np.arange(POINTS) + 0.5) / POINTS
-        self._prior = Forecast(np.array([prior.quantile(level) for level in levels]), _EQUAL)
+        points = [prior.quantile((at + 0.5) / POINTS) for at in range(POINTS)]
+        self._prior, self._prior_points = Forecast(np.array(points), _EQUAL), points
         self._most_places = most_places
         self._histories: OrderedDict[_Place, _History] = OrderedDict()
         self._cut_answers = 0
@@ -139,7 +153,7 @@ class LengthPredictor:
 
     def forecast(self, key: LengthKey, *, most_output_tokens: int | None = None, hint: int | None = None) -> Forecast:
         """The answer's length, at most the client's cap; a `hint` of the client is believed."""
-        known = self._known(_places(key)) if hint is None else Forecast.exactly(hint)
+        known = self._known(key) if hint is None else Forecast.exactly(hint)
         return known if most_output_tokens is None else known.cut(most_output_tokens)
 
     def observe(self, key: LengthKey, output_tokens: int, *, cut: bool = False) -> None:
@@ -151,81 +165,102 @@ class LengthPredictor:
         if not 1 <= output_tokens <= MOST_TOKENS:
             return
         length = self._beyond(key, output_tokens) if cut else output_tokens
-        for place in _places(key):
-            self._history(place).learn(length)
+        nearest = self._histories.get(_nearest(key)) or self._begun(key)
+        used = self._histories.move_to_end
+        for history in (nearest, *nearest.behind):
+            history.answers[history.learned % _WINDOW] = length
+            history.learned += 1
+            used(history.place)
+        while len(self._histories) > self._most_places:
+            self._histories.popitem(last=False)
 
-    def _known(self, places: Iterator[_Place]) -> Forecast:
+    def _known(self, key: LengthKey) -> Forecast:
         """The forecast of the first place that was ever in use, mixed with that of those behind it."""
-        place = next(places, None)
-        if place is None:
-            return self._prior
-        history = self._histories.get(place)
-        if history is None:
-            return self._known(places)
-        if history.forecast is not None and history.learned < history.due:
-            return history.forecast
-        return history.draw(self._known(places))
+        nearest = self._histories.get(_nearest(key))
+        if nearest is None:  # nobody has asked this before: whoever is next
+            nearest = next(filter(None, map(self._histories.get, _behind(key))), None)
+            if nearest is None:
+                return self._prior
+        points = self._points(nearest)
+        if nearest.forecast is None:
+            nearest.forecast = Forecast(np.array(points), _EQUAL)
+        return nearest.forecast
+
+    def _points(self, history: "_History") -> list[int]:
+        """What a place forecasts, drawn anew where it and those behind have learned enough since."""
+        if history.learned >= history.due:
+            history.draw(self._points(history.behind[0]) if history.behind else self._prior_points)
+        return history.points
 
     def _beyond(self, key: LengthKey, output_tokens: int) -> int:
-        points = self._known(_places(key)).output_tokens
-        longer = points[points > output_tokens]
+        longer = [point for point in self._known(key).output_tokens.tolist() if point > output_tokens]
         self._cut_answers += 1
-        return int(longer[self._cut_answers % longer.size]) if longer.size else output_tokens
+        return longer[self._cut_answers % len(longer)] if longer else output_tokens
 
-    def _history(self, place: _Place) -> "_History":
-        history = self._histories.get(place)
-        if history is None:
-            history = self._histories[place] = _History()
-            if len(self._histories) > self._most_places:
-                self._histories.popitem(last=False)
-        else:
-            self._histories.move_to_end(place)
-        return history
+    def _begun(self, key: LengthKey) -> "_History":
+        """The nearest place, in use from now on, as are all behind it.
+
+        Whoever learns has those behind it learn as well, so none of them is forgotten before it.
+        """
+        behind: tuple[_History, ...] = ()
+        for place in reversed((_nearest(key), *_behind(key))):
+            history = self._histories.get(place)
+            if history is None:
+                history = self._histories[place] = _History(place, behind)
+            behind = (history, *behind)
+        return behind[0]
 
 
 class _History:
-    """The last answers of one place: a ring, how many were ever `learned`, and the forecast drawn from them.
+    """The last answers of one place, how many were ever `learned`, the points drawn from them, and those behind it.
 
-    A forecast is kept until an eighth of the answers behind it are new, and so drawn anew each time below eight.
+    Points are kept until an eighth of the answers behind them are new, and so drawn anew each time below eight. They
+    are a list, and the `forecast` made of them only where somebody asks for this place: most are asked from before it.
     """
 
-    __slots__ = ("_ring", "due", "forecast", "learned")
+    __slots__ = ("answers", "behind", "due", "forecast", "learned", "place", "points")
 
-    def __init__(self) -> None:
-        self._ring = np.empty(_WINDOW, np.int64)
+    def __init__(self, place: _Place, behind: "tuple[_History, ...]") -> None:
+        self.place, self.behind = place, behind
+        self.answers = [0] * _WINDOW  # a ring: the next goes over the oldest
         self.learned = self.due = 0
+        self.points: list[int] = []
         self.forecast: Forecast | None = None
 
-    def learn(self, output_tokens: int) -> None:
-        """Put one in, over the oldest."""
-        self._ring[self.learned % _WINDOW] = output_tokens
-        self.learned += 1
-
-    def draw(self, behind: Forecast) -> Forecast:
-        """A new forecast: quantiles of what is held as far as that goes, and the rest like the forecast `behind`."""
-        held = self._ring[: min(self.learned, _WINDOW)].copy()
-        held.sort()
-        share = round(POINTS * held.size / (held.size + _DOUBT))
-        rest = behind.output_tokens[_spread(POINTS - share, behind.output_tokens.size)]
-        points = np.concatenate((held[_spread(share, held.size)], rest))
+    def draw(self, behind: list[int]) -> None:
+        """Draw anew: quantiles of what is held as far as that goes, and the rest like the points `behind`."""
+        held = sorted(self.answers[: self.learned])
+        share = round(POINTS * len(held) / (len(held) + _DOUBT))
+        points = [*_spread(share, len(held))(held), *_spread(POINTS - share, len(behind))(behind)]
         points.sort()
-        self.forecast, self.due = Forecast(points, _EQUAL), self.learned + held.size // _STALE
-        return self.forecast
+        self.points, self.forecast, self.due = points, None, self.learned + len(held) // _STALE
 
 
-def _places(key: LengthKey) -> Iterator[_Place]:
-    """Where answers to requests like this one are kept, from the most alike to the least."""
+def _nearest(key: LengthKey) -> _Place:
+    """Where answers to requests most like this one are kept."""
     model, whose, route, flags, input_tokens = key
-    step = int(_STEPS * math.log2(max(1, input_tokens)))
-    yield "16", step, model, whose, route, flags
-    yield "4", step >> 2, model, whose, route, flags
-    yield "1", step >> 4, model, whose, route, flags
-    yield "own", model, whose, route, flags
-    yield "everyone's", model, route, flags
-    yield "model", model
+    return _step(input_tokens), model, whose, route, flags
+
+
+def _behind(key: LengthKey) -> tuple[_Place, ...]:
+    """Where those to requests less and less like it are."""
+    model, whose, route, flags, input_tokens = key
+    step = _step(input_tokens)
+    return (
+        ("4", step >> 2, model, whose, route, flags),
+        ("1", step >> 4, model, whose, route, flags),
+        ("own", model, whose, route, flags),
+        ("everyone's", model, route, flags),
+        ("model", model),
+    )
+
+
+@lru_cache(maxsize=8192)
+def _step(input_tokens: int) -> int:
+    return int(_STEPS * math.log2(max(1, input_tokens)))
 
 
 @cache
-def _spread(points: int, count: int) -> Integers:
-    """Positions of the quantiles (k + 1/2) / points among `count` numbers in order, shape (points,)."""
-    return ((np.arange(points) + 0.5) * count / points).astype(np.int64)
+def _spread(points: int, count: int) -> Callable[[list[int]], tuple[int, ...]]:
+    """Takes the quantiles (k + 1/2) / points among `count` numbers in order; two points or more."""
+    return itemgetter(*[int((at + 0.5) * count / points) for at in range(points)])
