@@ -35,7 +35,7 @@ _ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("cand
 _TEXTS: Final = itemgetter(
     *(at for at, column in enumerate(LEDGER) if column.kind == "text" and column.name != "candidates")
 )
-_AS_JSON: Final = msgspec.json.Encoder()
+_AS_JSON, _FROM_JSON = msgspec.json.Encoder(), msgspec.json.Decoder(tuple[CandidateCost, ...])
 _MOST_INTEGER: Final = 2**63 - 1
 _PRUNED_AT_ONCE: Final = 5000
 
@@ -239,5 +239,5 @@ def _row(stored: Sequence[Any]) -> Row:
     for position in _FLAGS:
         values[position] = None if values[position] is None else bool(values[position])
     if values[_CANDIDATES] is not None:
-        values[_CANDIDATES] = tuple(CandidateCost(*one) for one in msgspec.json.decode(values[_CANDIDATES]))
+        values[_CANDIDATES] = _FROM_JSON.decode(values[_CANDIDATES])
     return Row(*values)

@@ -178,11 +178,35 @@ class Story(msgspec.Struct):
 
     def row(self, at_s: float) -> Row:
         """The ledger's row."""
-        call, usage = self.call, self.usage
-        row = Row(
+        return self._unplaced(at_s) if self.placement is None else self._placed(self.placement, at_s)
+
+    def _unplaced(self, at_s: float) -> Row:
+        """The row of a request that went nowhere."""
+        return Row(
             self.request,
             self.arrived_at,
-            None if self.client_request is None else self.client_request[:MOST_NAME],
+            self._client_request,
+            None if self.key is None else self.key.name,
+            self.route,
+            self.model,
+            streamed=self.call is not None and self.call.stream,
+            outcome=self.outcome,
+            status=self.status,
+            failure=self.failure,
+            runtime_s=at_s - self.arrived_at_s,
+            most_output_tokens=None if self.call is None else self.call.most_output_tokens,
+            energy_reason="not_placed",
+        )
+
+    def _placed(self, placement: Placement, at_s: float) -> Row:
+        """The row with what the router foresaw, and what it says now; in one go, which takes half as long as two."""
+        call, usage, ask, scene = self.call, self.usage, placement.ask, placement.scene
+        (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
+        service_s = None if known is None else known.service_s
+        return Row(
+            self.request,
+            self.arrived_at,
+            self._client_request,
             None if self.key is None else self.key.name,
             self.route,
             self.model,
@@ -191,36 +215,24 @@ class Story(msgspec.Struct):
             outcome=self.outcome,
             status=self.status,
             failure=self.failure,
+            system=placement.decision.system,
+            policy=placement.decision.policy,
+            choice=reason,
+            lam=None if placement.objective is None else placement.objective.lam,
+            candidates=_candidates(placement),
+            baseline=placement.desk.names[there],
+            shadow=None if shadow is None else shadow.system,
             attempts=self.attempts,
+            in_flight=int(scene.look.fleet.in_flight[placement.position]),
             wait_s=self.wait_s,
             ttft_s=None if self.first_token_at_s is None else self.first_token_at_s - self.arrived_at_s,
             runtime_s=at_s - self.arrived_at_s,
             input_tokens=None if usage is None else usage.input_tokens,
             cached_tokens=None if usage is None else usage.cached_tokens,
             output_tokens=None if usage is None else usage.output_tokens,
+            estimated_input_tokens=ask.input_tokens,
+            predicted_output_tokens=ask.forecast.mean,
             most_output_tokens=None if call is None else call.most_output_tokens,
-            energy_reason="not_placed" if self.placement is None else self._energy_reason(),
-            wasted_energy_j=self.wasted_energy_j,
-        )
-        return row if self.placement is None else self._placed(row, self.placement)
-
-    def _placed(self, row: Row, placement: Placement) -> Row:
-        """The row with what the router foresaw, and what it says now."""
-        (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
-        names, (energy_j, runtime_s, _) = placement.desk.names, placement.scene.expected
-        costs = list(zip(names, energy_j.tolist(), runtime_s.tolist(), strict=True))
-        service_s = None if known is None else known.service_s
-        return row._replace(
-            system=placement.decision.system,
-            policy=placement.decision.policy,
-            choice=reason,
-            lam=None if placement.objective is None else placement.objective.lam,
-            candidates=tuple([CandidateCost(*costs[at]) for at in placement.ask.serving]),
-            baseline=names[there],
-            shadow=None if shadow is None else shadow.system,
-            in_flight=int(placement.scene.look.fleet.in_flight[placement.position]),
-            estimated_input_tokens=placement.ask.input_tokens,
-            predicted_output_tokens=placement.ask.forecast.mean,
             predicted_energy_j=price.energy_j,
             predicted_energy_lower_j=price.energy_lower_j,
             predicted_energy_upper_j=price.energy_upper_j,
@@ -237,16 +249,26 @@ class Story(msgspec.Struct):
             baseline_energy_lower_j=None if baseline is None else baseline.energy_lower_j,
             baseline_energy_upper_j=None if baseline is None else baseline.energy_upper_j,
             shadow_energy_j=None if shadow is None else shadow.energy_j,
+            energy_reason="pending" if self.metered else "no_agent",
+            wasted_energy_j=self.wasted_energy_j,
             carbon_g=self._carbon_g(known),
         )
+
+    @property
+    def _client_request(self) -> str | None:
+        return None if self.client_request is None else self.client_request[:MOST_NAME]
 
     def _carbon_g(self, known: Price | None) -> float | None:
         """What those joules emitted, where the settings say what the grid does."""
         carbon_g_per_j = None if self.serving is None else self.serving.carbon_g_per_j
         return None if known is None or carbon_g_per_j is None else known.energy_j * carbon_g_per_j
 
-    def _energy_reason(self) -> str:
-        return "pending" if self.metered else "no_agent"
+
+def _candidates(placement: Placement) -> tuple[CandidateCost, ...]:
+    """What every system that serves the model was predicted to take."""
+    names, (energy_j, runtime_s, _) = placement.desk.names, placement.scene.expected
+    costs = list(map(CandidateCost, names, energy_j.tolist(), runtime_s.tolist()))
+    return tuple([costs[at] for at in placement.ask.serving])
 
 
 def _known(placement: Placement, usage: Usage, position: int) -> Price:
