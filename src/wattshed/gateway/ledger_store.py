@@ -17,7 +17,7 @@ import msgspec
 from wattshed.domain.schema import LEDGER
 from wattshed.errors import InputError, MissingError, WattshedError
 from wattshed.gateway.ledger import CandidateCost, LedgerError, Row, Settlement, Written
-from wattshed.gateway.ledger_database import Cursor, Database, Place
+from wattshed.gateway.ledger_database import MOST_VALUES, Cursor, Database, Place
 from wattshed.gateway.ledger_steps import STEPS, TABLE, migrate
 
 _Plain: TypeAlias = Sequence[object]  # a row as the driver takes it
@@ -26,9 +26,10 @@ MOST_TEXT: Final = 400
 """Characters of a text that are kept; clients choose some of them."""
 
 _NAMES: Final = tuple(f'"{column.name}"' for column in LEDGER)
-_ROWS_AT_ONCE: Final = 16
-"""Rows of one statement in SQLite. With each the interpreter's lock changes hands, and the event loop waits for it
-meanwhile: by the row that costs more than the row. SQLite before 3.32 takes no more than 999 values."""
+_ROWS_AT_ONCE: Final = min(64, MOST_VALUES // len(_NAMES))
+"""Rows of one statement in SQLite. At each the thread gives the interpreter's lock away, and a busy event loop is slow
+to give it back: row by row 3,000 of 12,500 rows waited as the last request ended, and so some hundreds. It holds the
+lock for 0.6 ms at a time to make them ready."""
 
 _FLAGS: Final = tuple(position for position, column in enumerate(LEDGER) if column.kind == "flag")
 _ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("candidates")
