@@ -204,59 +204,49 @@ class Story(msgspec.Struct):
         )
 
     def _placed(self, placement: Placement, at_s: float) -> Row:
-        """The row with what the router foresaw, and what it says now; in one go, which takes half as long as two."""
-        call, usage, ask, scene = self.call, self.usage, placement.ask, placement.scene
+        """The row with what the router foresaw, and what it says now.
+
+        In the order of the columns: to name fifty takes thrice as long. Prices have their joules first, in that order.
+        """
+        call, usage, decision, ask = self.call, self.usage, placement.decision, placement.ask
         (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
         service_s = None if known is None else known.service_s
-        return Row(
-            self.request,
-            self.arrived_at,
-            self._client_request,
-            None if self.key is None else self.key.name,
-            self.route,
-            self.model,
-            None if self.serving is None else self.serving.upstream_model,
-            streamed=call is not None and call.stream,
-            outcome=self.outcome,
-            status=self.status,
-            failure=self.failure,
-            system=placement.decision.system,
-            policy=placement.decision.policy,
-            choice=reason,
-            lam=None if placement.objective is None else placement.objective.lam,
-            candidates=_candidates(placement),
-            baseline=placement.desk.names[there],
-            shadow=None if shadow is None else shadow.system,
-            attempts=self.attempts,
-            in_flight=int(scene.look.fleet.in_flight[placement.position]),
-            wait_s=self.wait_s,
-            ttft_s=None if self.first_token_at_s is None else self.first_token_at_s - self.arrived_at_s,
-            runtime_s=at_s - self.arrived_at_s,
-            input_tokens=None if usage is None else usage.input_tokens,
-            cached_tokens=None if usage is None else usage.cached_tokens,
-            output_tokens=None if usage is None else usage.output_tokens,
-            estimated_input_tokens=ask.input_tokens,
-            predicted_output_tokens=ask.forecast.mean,
-            most_output_tokens=None if call is None else call.most_output_tokens,
-            predicted_energy_j=price.energy_j,
-            predicted_energy_lower_j=price.energy_lower_j,
-            predicted_energy_upper_j=price.energy_upper_j,
-            predicted_runtime_s=price.runtime_s,
-            predicted_p95_runtime_s=price.runtime_p95_s,
-            extrapolated=price.extrapolated,
-            hindsight_energy_j=None if known is None else known.energy_j,
-            hindsight_energy_lower_j=None if known is None else known.energy_lower_j,
-            hindsight_energy_upper_j=None if known is None else known.energy_upper_j,
-            hindsight_runtime_s=None if service_s is None else service_s.value,
-            hindsight_runtime_lower_s=None if service_s is None else service_s.lower,
-            hindsight_runtime_upper_s=None if service_s is None else service_s.upper,
-            baseline_energy_j=None if baseline is None else baseline.energy_j,
-            baseline_energy_lower_j=None if baseline is None else baseline.energy_lower_j,
-            baseline_energy_upper_j=None if baseline is None else baseline.energy_upper_j,
-            shadow_energy_j=None if shadow is None else shadow.energy_j,
-            energy_reason="pending" if self.metered else "no_agent",
-            wasted_energy_j=self.wasted_energy_j,
-            carbon_g=self._carbon_g(known),
+        return Row._make(
+            (
+                # who asked for what
+                self.request,
+                self.arrived_at,
+                self._client_request,
+                None if self.key is None else self.key.name,
+                self.route,
+                self.model,
+                None if self.serving is None else self.serving.upstream_model,
+                call is not None and call.stream,
+                # how it ended; no engine's reason is read
+                *(self.outcome, self.status, self.failure, None),
+                # where it went, and why
+                *(decision.system, decision.policy, reason),
+                None if placement.objective is None else placement.objective.lam,
+                _candidates(placement),
+                placement.desk.names[there],
+                None if shadow is None else shadow.system,
+                self.attempts,
+                int(placement.scene.look.fleet.in_flight[placement.position]),
+                # seconds and tokens
+                self.wait_s,
+                None if self.first_token_at_s is None else self.first_token_at_s - self.arrived_at_s,
+                at_s - self.arrived_at_s,
+                *((None,) * 3 if usage is None else (usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
+                *(ask.input_tokens, ask.forecast.mean, None if call is None else call.most_output_tokens),
+                # joules as it was placed, in hindsight, elsewhere, and as a meter counts them, which comes later
+                *price[:6],
+                *((None,) * 3 if known is None else known[:3]),
+                *((None,) * 3 if service_s is None else (service_s.value, service_s.lower, service_s.upper)),
+                *((None,) * 3 if baseline is None else baseline[:3]),
+                None if shadow is None else shadow.energy_j,
+                *(None, None, "pending" if self.metered else "no_agent"),
+                *(self.wasted_energy_j, self._carbon_g(known)),
+            )
         )
 
     @property
