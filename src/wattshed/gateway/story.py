@@ -65,6 +65,9 @@ class Hindsight(NamedTuple):
 
 NOT_KNOWN: Final = Hindsight(None, None)
 
+_NOTHING: Final = (None, None, None)
+"""Three columns that nothing is known of."""
+
 
 class Story(msgspec.Struct):
     """One request; the fields after the first line are filled in as things happen."""
@@ -206,7 +209,7 @@ class Story(msgspec.Struct):
     def _placed(self, placement: Placement, at_s: float) -> Row:
         """The row with what the router foresaw, and what it says now.
 
-        In the order of the columns: to name fifty takes thrice as long. Prices have their joules first, in that order.
+        In the order of the columns: to name fifty takes thrice as long.
         """
         call, usage, decision, ask = self.call, self.usage, placement.decision, placement.ask
         (price, there, reason, shadow), (known, baseline) = self.foreseen, self.hindsight
@@ -236,13 +239,14 @@ class Story(msgspec.Struct):
                 self.wait_s,
                 None if self.first_token_at_s is None else self.first_token_at_s - self.arrived_at_s,
                 at_s - self.arrived_at_s,
-                *((None,) * 3 if usage is None else (usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
+                *(_NOTHING if usage is None else (usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
                 *(ask.input_tokens, ask.forecast.mean, None if call is None else call.most_output_tokens),
                 # joules as it was placed, in hindsight, elsewhere, and as a meter counts them, which comes later
-                *price[:6],
-                *((None,) * 3 if known is None else known[:3]),
-                *((None,) * 3 if service_s is None else (service_s.value, service_s.lower, service_s.upper)),
-                *((None,) * 3 if baseline is None else baseline[:3]),
+                *_joules(price),
+                *(price.runtime_s, price.runtime_p95_s, price.extrapolated),
+                *_joules(known),
+                *(_NOTHING if service_s is None else (service_s.value, service_s.lower, service_s.upper)),
+                *_joules(baseline),
                 None if shadow is None else shadow.energy_j,
                 *(None, None, "pending" if self.metered else "no_agent"),
                 *(self.wasted_energy_j, self._carbon_g(known)),
@@ -261,9 +265,14 @@ class Story(msgspec.Struct):
 
 def _candidates(placement: Placement) -> tuple[CandidateCost, ...]:
     """What every system that serves the model was predicted to take."""
-    names, (energy_j, runtime_s, _) = placement.desk.names, placement.scene.expected
-    costs = list(map(CandidateCost, names, energy_j.tolist(), runtime_s.tolist()))
+    names, expected = placement.desk.names, placement.scene.expected
+    costs = list(map(CandidateCost, names, expected.energy_j.tolist(), expected.runtime_s.tolist()))
     return tuple([costs[at] for at in placement.ask.serving])
+
+
+def _joules(price: Price | None) -> tuple[float | None, float | None, float | None]:
+    """Joules with the ends of their interval, where they are known."""
+    return _NOTHING if price is None else (price.energy_j, price.energy_lower_j, price.energy_upper_j)
 
 
 def _known(placement: Placement, usage: Usage, position: int) -> Price:
