@@ -19,7 +19,7 @@ from wattshed.domain.schema import LEDGER, LEDGER_VERSION
 from wattshed.errors import InputError, MissingError, UsageError
 from wattshed.gateway.ledger import CandidateCost, Ledger, LedgerError, Pace, Row, Settlement, Written
 from wattshed.gateway.ledger_database import Database, Place
-from wattshed.gateway.ledger_store import STEPS, TABLE, LedgerStore, open_store
+from wattshed.gateway.ledger_store import MOST_TEXT, STEPS, TABLE, LedgerStore, open_store
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 QUICK = Pace(batch_s=0.01)
@@ -131,6 +131,38 @@ def test_rows_come_back_as_they_went(url: str) -> None:
 
         assert written == Written(2, 0, 0)
         assert all_rows(store) == [FULL, empty]
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_every_row_of_a_batch_is_written(url: str, count: int) -> None:
+    """However many rows a batch has, each is written once, and a second writing of it changes nothing."""
+    rows = [FULL._replace(request=f"r{number:03}", runtime_s=float(number)) for number in range(count)]
+    with opened(url) as store:
+        for _ in range(2):
+            store.write(rows, [])
+
+        assert all_rows(store) == rows
+
+
+def test_one_bad_row_of_many_is_left_out(url: str) -> None:
+    """A row that no database takes costs the others of its statement nothing."""
+    rows = [FULL._replace(request=f"r{number:03}") for number in range(150)]
+    bad = FULL._replace(request="bad", model=None)  # type: ignore[arg-type]  # a slip of ours
+    with opened(url) as store:
+        written = store.write([*rows[:70], bad, *rows[70:]], [])
+
+        assert (written.rows, written.refused) == (150, 1)
+        assert all_rows(store) == rows
+
+
+def test_long_texts_are_cut(url: str) -> None:
+    """Texts that clients choose take no more room than is worth keeping."""
+    with opened(url) as store:
+        store.write([FULL._replace(model="m" * 1000, choice="c" * 1000)], [])
+
+        (row,) = all_rows(store)
+
+    assert (row.model, row.choice) == ("m" * MOST_TEXT, "c" * MOST_TEXT)
 
 
 def test_joules_find_their_row_later(url: str) -> None:

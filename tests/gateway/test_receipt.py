@@ -162,6 +162,23 @@ def test_the_comment_is_one_event_of_one_line() -> None:
     assert b"\r" not in comment
 
 
+@settings(deadline=None, max_examples=50)
+@given(text=st.text(max_size=30), code=st.sampled_from(sorted(schema.RECEIPT_REASONS)))
+def test_receipts_alike_keep_their_own_figures(text: str, code: str) -> None:
+    """Of two receipts that differ in figures alone each has its own, whatever their names hold."""
+    alike = {"system": text, "model": "100%", "choice": "c", "profile": "%.6g", "reasons": {"energy_joules": code}}
+
+    first, second = (
+        json.loads(Receipt(**alike, predicted_energy_j=energy_j).as_json())  # type: ignore[arg-type]  # as they are
+        for energy_j in (1.5, 2.5)
+    )
+
+    assert (first["predicted_joules"], second["predicted_joules"]) == (1.5, 2.5)
+    assert (first["system"], first["model"], first["profile"]) == (text, "100%", "%.6g")
+    assert first["reasons"] == second["reasons"]
+    assert first["reasons"]["energy_kwh"] == code
+
+
 @pytest.mark.parametrize("column", [*schema.RECEIPT_HEADERS, *schema.RECEIPT], ids=lambda column: column.name)
 def test_every_field_and_header_is_documented(column: schema.Column) -> None:
     """The page has the table's name, unit and meaning."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from wattshed.domain.plan import Interval
@@ -14,7 +16,7 @@ from wattshed.gateway.counts import Counts, page
 from wattshed.gateway.energy import Window
 from wattshed.gateway.events import Attempted, Event, Names, NodeWindow, Placed, SystemLoad
 from wattshed.gateway.ledger import LedgerState, Row, Settlement
-from wattshed.gateway.telemetry import MOST_RECENT, Telemetry
+from wattshed.gateway.telemetry import MOST_RECENT, MOST_TOLD, Telemetry
 from wattshed.testing import VirtualClock
 
 NAMES = Names(frozenset({"llama"}), frozenset({"m1", "a100"}), frozenset({"team"}))
@@ -40,6 +42,17 @@ ROW = Row(
     baseline_energy_j=30.0,
     baseline_energy_lower_j=27.0,
     baseline_energy_upper_j=33.0,
+)
+
+VARIED: tuple[Event, ...] = (
+    ROW,
+    ROW._replace(system="a100", outcome="broken", ttft_s=None, cached_tokens=4),
+    ROW._replace(key=None, shadow="m1", shadow_energy_j=9.0, wasted_energy_j=2.5, baseline_energy_j=None),
+    Row("lost", ROW.arrived_at, model="made up", outcome="refused"),
+    Placed(15e-6),
+    Attempted("m1"),
+    Attempted("a100", "timed_out"),
+    Settlement("r", 15.0, 3.0, None),
 )
 
 
@@ -84,6 +97,42 @@ def test_savings_have_an_interval() -> None:
     assert telemetry.snapshot().saved_j == Interval(20.0, 16.0, 24.0)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(VARIED), max_size=40))
+def test_together_is_as_one_by_one(events: list[Event]) -> None:
+    """Events that are counted together make the numbers that they make when each is counted as it comes."""
+    together, singly = Telemetry(NAMES), Telemetry(NAMES)
+    for event in events:
+        together.tell(event)
+        singly.tell(event)
+        singly.snapshot()  # who reads the numbers has all of them counted
+
+    assert said(together) == pytest.approx(said(singly))
+
+
+def test_what_waits_is_bounded() -> None:
+    """Nobody need ask for the numbers: what was told is counted in the end, all of it."""
+    telemetry = Telemetry(NAMES)
+    for _ in range(3 * MOST_TOLD + 1):
+        telemetry.tell(Placed(1e-5))
+
+    assert len(telemetry._told) == 1
+    assert said(telemetry)["wattshed_decision_seconds_count"] == 3 * MOST_TOLD + 1
+
+
+def test_old_names_hold_for_what_was_told_under_them() -> None:
+    """Requests that ended before the settings were read again are counted by the names of then."""
+    telemetry = Telemetry(NAMES)
+    telemetry.tell(ROW)
+    telemetry.names = Names()
+    telemetry.tell(ROW)
+
+    page = said(telemetry)
+
+    assert page["wattshed_requests_total llama done m1"] == 1
+    assert page["wattshed_requests_total other done other"] == 1
+
+
 def test_unknown_names_are_other() -> None:
     """What a client makes up never becomes a label; a request without system or key has an empty one."""
     telemetry = Telemetry(NAMES)
@@ -103,7 +152,7 @@ def test_series_of_a_metric_are_bounded() -> None:
     )
     for number in range(10):
         counts.add("a_total", 1.0, str(number))
-        counts.observe("h", 1.0, str(number))
+        counts.observe("h", [1.0], str(number))
 
     assert counts.value("a_total", "other") == 7
     assert counts.total("a_total") == 10

@@ -7,7 +7,7 @@ left to it, in `counts_page.py`. Counters never fall. However many values a labe
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from wattshed.domain.schema import Metric
@@ -55,14 +55,17 @@ class Counts:
         """Set a gauge, or a counter that somebody else counts."""
         self._values[name][self._bounded(name, labels)] = value
 
-    def observe(self, name: str, value: float, *labels: str) -> None:
-        """Count a value into a histogram."""
-        buckets = self._buckets[name].get(labels)
+    def observe(self, name: str, values: Sequence[float], *labels: str) -> None:
+        """Count values into a histogram."""
+        if not values:
+            return
+        buckets, ends = self._buckets[name].get(labels), self._metrics[name].buckets
         if buckets is None:
             labels = self._bounded(name, labels)
-            buckets = self._buckets[name].setdefault(labels, [0] * (len(self._metrics[name].buckets) + 1))
-        buckets[bisect_left(self._metrics[name].buckets, value)] += 1
-        self._sums[name][labels] = self._sums[name].get(labels, 0.0) + value
+            buckets = self._buckets[name].setdefault(labels, [0] * (len(ends) + 1))
+        for value in values:
+            buckets[bisect_left(ends, value)] += 1
+        self._sums[name][labels] = self._sums[name].get(labels, 0.0) + sum(values)
 
     def value(self, name: str, *labels: str) -> float:
         """A counter or gauge; 0 where nothing was added."""

@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import ClassVar, Final, NamedTuple, Protocol
 
+import msgspec
+
 from wattshed.domain.schema import LEDGER_FAILURES
 from wattshed.errors import WattshedError
 from wattshed.units import S_PER_H
@@ -35,8 +37,11 @@ MOST_AT_ONCE: Final = 2000
 """Rows of one transaction."""
 
 
-class CandidateCost(NamedTuple):
-    """What a request was predicted to take on one system; without numbers where the system could not serve it."""
+class CandidateCost(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a request was predicted to take on one system; without numbers where the system could not serve it.
+
+    One is made a system and request, hence a Struct; it is a list of three in JSON.
+    """
 
     system: str
     energy_j: float | None

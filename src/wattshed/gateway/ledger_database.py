@@ -23,6 +23,9 @@ from wattshed.gateway.ledger_failures import failure
 BUSY_S: Final = 1.0
 """How long a batch waits for another writer before it counts as locked."""
 
+MOST_VALUES: Final = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
+"""Values of one statement in SQLite (https://sqlite.org/limits.html, section 9)."""
+
 _CONNECT_S: Final = 5
 _READ_AT_ONCE: Final = 5000
 _SECRET: Final = re.compile(r"(?<=//)([^:@/]*:).*(?=@)|([?&]password=)[^&]*")

@@ -11,6 +11,7 @@ the code of why. Figures have six digits, more than any of them deserves, in hea
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
 from typing import Final, Literal
@@ -26,8 +27,7 @@ Method = Literal["measured", "attributed", "predicted", "assumed"]
 word of a predictor that was fitted to assumed watts."""
 
 _NUMBERS: Final = tuple(column.name for column in RECEIPT if column.kind == "number")
-_TEMPLATE: Final = "{" + "".join(f'"{name}":%s,' for name in _NUMBERS)
-"""Numbers come first and are written by hand: to round them for an encoder takes as long as all the rest."""
+_TEXTS: Final = tuple(column.name for column in RECEIPT if column.kind == "text" and column.name != "reasons")
 
 _REASONS_OF: Final = {
     "avg_power_watts": ("energy_joules", "duration_seconds"),
@@ -91,18 +91,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def as_json(self) -> bytes:
         """The `energy` object."""
         numbers = self._numbers
-        texts: dict[str, object] = {
-            "attribution_method": self.method,
-            "system": self.system,
-            "model": self.model,
-            "baseline": self.baseline,
-            "profile": self.profile,
-        }
-        unknown = [name for name, number in zip(_NUMBERS, numbers, strict=True) if number is None]
-        unknown += [name for name, text in texts.items() if text is None]
-        texts["reasons"] = {name: self._reason(name) for name in unknown}
-        figures = tuple(["null" if number is None else f"{number:.6g}" for number in numbers])
-        return (_TEMPLATE % figures).encode("ascii") + msgspec.json.encode(texts)[1:]
+        unknown = tuple([number is None for number in numbers])
+        said = (self.method, self.system, self.model, self.baseline, self.profile)
+        form = _form(unknown, said, tuple(self.reasons.items()))
+        return form % tuple([number for number in numbers if number is not None])
 
     def comment(self) -> bytes:
         """An SSE comment, which clients skip."""
@@ -111,12 +103,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def inside(self, text: bytes) -> bytes:
         """A body that is a JSON object, or an event whose data are one, with the receipt as its last member."""
         return with_last(text, "energy", self.as_json())
-
-    def _reason(self, name: str) -> str:
-        for known in (name, *_REASONS_OF.get(name, ())):
-            if known in self.reasons:
-                return self.reasons[known]
-        return "no_carbon_intensity" if name == "carbon_g_co2eq" else "not_known"
 
     def _counted(self) -> tuple[float | None, ...]:
         """Every number on the wire, in the order of `_NUMBERS`."""
@@ -137,6 +123,30 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
             self.lam,
             self.predicted_output_tokens,
         )
+
+
+@lru_cache(maxsize=1024)
+def _form(unknown: tuple[bool, ...], texts: tuple[str | None, ...], reasons: tuple[tuple[str, str], ...]) -> bytes:
+    """The `energy` object but for its numbers, which stand as `%.6g`; made once for all receipts that are alike in it.
+
+    What varies is the system and what is not known, so there are few. Numbers come first and are written by hand: to
+    round them for an encoder takes as long as all the rest.
+    """
+    numbers = "".join(
+        f'"{name}":{"null" if missing else "%.6g"},' for name, missing in zip(_NUMBERS, unknown, strict=True)
+    )
+    said: dict[str, object] = dict(zip(_TEXTS, texts, strict=True))
+    missing_names = [name for name, missing in zip(_NUMBERS, unknown, strict=True) if missing]
+    missing_names += [name for name, text in said.items() if text is None]
+    said["reasons"] = {name: _reason(name, dict(reasons)) for name in missing_names}
+    return b"{" + numbers.encode("ascii") + msgspec.json.encode(said)[1:].replace(b"%", b"%%")
+
+
+def _reason(name: str, reasons: Mapping[str, str]) -> str:
+    for known in (name, *_REASONS_OF.get(name, ())):
+        if known in reasons:
+            return reasons[known]
+    return "no_carbon_intensity" if name == "carbon_g_co2eq" else "not_known"
 
 
 def _printable(text: str) -> bytes:
