@@ -252,8 +252,7 @@ class Exchange:
             headers = (*refusal.headers, (b"x-request-id", story.name.encode("ascii")))
             await reply.whole(refusal.status, headers, refusal.as_json())
         elif not reply.ended:
-            await reply.send(sse_error(refusal))
-            await reply.end()
+            await reply.end(sse_error(refusal))
 
     def _learn(self) -> None:
         """What the next requests are foreseen by."""

@@ -94,15 +94,14 @@ class Passing:
         on_first_token()
         story.first_token_at_s = self._now_s()
         headers = story.receipt(at_s=story.first_token_at_s, ended=False).headers()
-        await reply.start(self._answer.status, (*self._headers(), *headers))
-        await reply.send(opening)
-        await self._answer.pour(lambda piece: reply.push(relay.take(piece)), reply.cleared)
+        await reply.start(self._answer.status, (*self._headers(), *headers), opening)
+        take, push = relay.take, reply.push
+        await self._answer.pour(lambda piece: push(take(piece)), reply.cleared)
         if relay.torn or not relay.complete:
             raise UpstreamError("broken_midway", "the stream ended before it was complete")
         story.usage = relay.usage
         story.outcome = "broken" if relay.failed else "done"
-        await reply.send(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
-        await reply.end()
+        await reply.end(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
 
     def _headers(self) -> Headers:
         """The engine's headers, and the request's name."""

@@ -11,7 +11,6 @@
 Most of what comes is whole events of text, and passes without being taken apart.
 """
 
-import re
 from typing import Final
 
 from wattshed.gateway.failures import UpstreamError
@@ -19,15 +18,15 @@ from wattshed.gateway.receipt import Receipt
 from wattshed.gateway.sse import DONE, Event, SseReader
 from wattshed.gateway.usage import Usage, read_chunk
 
-_FINISHED: Final = re.compile(rb'"finish_reason": ?"')
+_FINISHED: Final = (b'"finish_reason":"', b'"finish_reason": "')
 """How an engine says in a chunk that a text is complete; within a text its quotes would be escaped."""
 
 
 class Relay:
     """One stream. `wants_usage` is whether the client asked for the chunk with usage.
 
-    `events` counts those with data; `usage` is what the engine counted, if it has; `done` after `[DONE]`; `failed` when
-    the engine reported an error, which the client has seen too.
+    `usage` is what the engine counted, if it has; `done` after `[DONE]`; `failed` when the engine reported an error,
+    which the client has seen too.
     """
 
     __slots__ = (
@@ -37,13 +36,12 @@ class Relay:
         "_reader",
         "_usage_event",
         "_wants_usage",
-        "events",
         "failed",
         "usage",
     )
 
     def __init__(self, *, wants_usage: bool) -> None:
-        self.events, self.failed = 0, False
+        self.failed = False
         self.usage: Usage | None = None
         self._wants_usage, self._reader = wants_usage, SseReader()
         self._earlier, self._usage_event, self._done, self._finished = b"", b"", b"", False
@@ -65,8 +63,7 @@ class Relay:
 
     def take(self, received: bytes) -> bytes:
         """What the client gets now; maybe nothing. `UpstreamError` where an event never ends."""
-        if self._reader.between and _is_plain(received):
-            self.events += 1 + received.count(b"\n\ndata:")
+        if not self._reader.rest and _is_plain(received):
             self._finished = self._finished or _finishes(received)
             return received
         return b"".join([event.raw for event in self._reader.feed(received) if self._goes_on(event)])
@@ -81,7 +78,6 @@ class Relay:
     def _goes_on(self, event: Event) -> bool:
         if event.data is None:
             return True
-        self.events += 1
         said = event.data.strip()
         if said == DONE:
             self._done = event.raw
@@ -101,8 +97,8 @@ class Relay:
 def _is_plain(received: bytes) -> bool:
     """Whether these are whole events with nothing in them to look at."""
     return (
-        received.startswith(b"data:")
-        and received.endswith(b"}\n\n")
+        received[:5] == b"data:"
+        and received[-3:] == b"}\n\n"
         and (b'"usage"' not in received or received.count(b'"usage"') == received.count(b'"usage":null'))
         and b'"error"' not in received
         and DONE not in received
@@ -110,4 +106,4 @@ def _is_plain(received: bytes) -> bool:
 
 
 def _finishes(received: bytes) -> bool:
-    return _FINISHED.search(received) is not None
+    return _FINISHED[0] in received or _FINISHED[1] in received
