@@ -71,7 +71,7 @@ def receipt() -> Receipt:
 def whole(body: bytes) -> None:
     """Everything for an answer in one piece."""
     read_call("chat", body)
-    rewritten(body, model="llama-3-8b-q8", include_usage=True)
+    rewritten(body, "m", model="llama-3-8b-q8", include_usage=True)
     usage_of(ANSWER)
     made = receipt()
     made.headers()
@@ -105,7 +105,7 @@ def main() -> None:
         print(f"body of {len(body)} bytes, {name:16s}{us:6.1f} us   (at most {MOST_US:g} for a plain one)")
     for name, run in (
         ("  read_call", lambda: read_call("chat", BODY)),
-        ("  rewritten", lambda: rewritten(BODY, model="llama-3-8b-q8", include_usage=True)),
+        ("  rewritten", lambda: rewritten(BODY, "m", model="llama-3-8b-q8", include_usage=True)),
         ("  usage_of", lambda: usage_of(ANSWER)),
         ("  receipt, headers, in_body", lambda: (made := receipt(), made.headers(), made.in_body(ANSWER))),
     ):

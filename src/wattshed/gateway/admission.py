@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from wattshed.gateway.refusals import Refusal
 from wattshed.units import S_PER_MIN
@@ -25,6 +26,10 @@ class Allowance:
         for most in (self.requests_per_minute, self.tokens_per_minute):
             if most is not None and not most > 0:
                 raise ValueError(f"an allowance is above 0, got {most}; leave it out for no limit")
+
+
+UNLIMITED: Final = Allowance()
+"""No limit at all."""
 
 
 class Bucket:
@@ -57,6 +62,8 @@ class Allowances:
 
     def spend(self, key: str, allowance: Allowance, tokens: float) -> None:
         """Count a request that is expected to take so many tokens; `Refusal` 429 where the key has too little left."""
+        if allowance == UNLIMITED:
+            return
         now_s = self._now_s()
         due = [
             (self._bucket(buckets, key, most), amount)
@@ -114,15 +121,21 @@ class Slots:
         taken, waiting = self._taken[position], len(self._waiting[position])
         return waiting >= self._most_waiting and (waiting > 0 or taken >= self._slots[position])
 
+    def enter_at_once(self, position: int) -> bool:
+        """Take a slot if one is free and nobody waits; whoever is let in must `leave`."""
+        free = self._taken[position] < self._slots[position] and not self._waiting[position]
+        if free:
+            self._taken[position] += 1
+            self._entered[position] += 1
+        return free
+
     async def enter(self, position: int, *, most_wait_s: float) -> None:
         """Take a slot, waiting in order where there is none; whoever enters must `leave`.
 
         `Refusal` 503 where the queue is full or the wait takes too long; then there is nothing to leave.
         """
         queue = self._waiting[position]
-        if self._taken[position] < self._slots[position] and not queue:
-            self._taken[position] += 1
-            self._entered[position] += 1
+        if self.enter_at_once(position):
             return
         if len(queue) >= self._most_waiting:
             raise Refusal(503, "overloaded", "the queue is full", retry_after_s=most_wait_s)

@@ -116,7 +116,8 @@ class Exchange:
         story, began_s = self.story, self._core.now_s()
         assert story.ask is not None  # foresee() has made it
         available = self._core.taking(desk.stands, self._tried)
-        story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
+        if self._tried or available != story.ask.available:  # mostly nobody is tried, and all may be asked
+            story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
         try:
             placement = desk.router.place(story.ask)
         except NoSystemError as error:
@@ -134,7 +135,8 @@ class Exchange:
         core, story, stand = self._core, self.story, desk.stands[placement.position]
         ticket = desk.router.begin(placement)
         try:
-            await core.slots.enter(stand.machine, most_wait_s=core.settings.limits.most_wait_s)
+            if not core.slots.enter_at_once(stand.machine):
+                await core.slots.enter(stand.machine, most_wait_s=core.settings.limits.most_wait_s)
             story.wait_s, alone = core.now_s() - story.arrived_at_s, core.slots.alone(stand.machine)
             try:
                 await self._asked(desk, stand, ticket)
@@ -154,9 +156,10 @@ class Exchange:
         assert call is not None  # foresee() has read it
         self._began(stand)
         usage = call.stream and not call.include_usage
-        body = rewritten(self._request.body, model=stand.serving.upstream_model, include_usage=usage)
+        body = rewritten(self._request.body, call.model, model=stand.serving.upstream_model, include_usage=usage)
         headers = request_headers(self._request, stand.system)
-        answer = await core.upstreams[stand.machine].send("POST", PATHS[call.route], headers, body)
+        upstream = core.upstreams[stand.machine]
+        answer = await upstream.send("POST", PATHS[call.route], headers, body, meanwhile=lambda: story.foreseen)
         try:
             story.status = answer.status
             passing = Passing(answer, self._reply, story, now_s=core.now_s)

@@ -16,13 +16,16 @@ from wattshed.gateway.settings import SystemSettings
 from wattshed.gateway.story import Story
 from wattshed.gateway.usage import said_in
 from wattshed.gateway.wanted import OURS
-from wattshed.gateway.wire import Headers, Request, bearer, forwardable
+from wattshed.gateway.wire import FRAMING, Headers, Request, bearer, forwardable
 
 MOST_ANSWER_BYTES: Final = 64 * 2**20
 """Longest answer that is held as a whole; what is streamed has no limit."""
 
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"cookie"})
 """Headers of a client that may bear its secrets."""
+
+_KEPT_HERE: Final = FRAMING | _SECRET
+"""Headers of a client that no engine is sent."""
 
 _OURS_ALONE: Final = frozenset(
     {b"x-request-id", b"set-cookie", *(one.name.lower().encode("ascii") for one in RECEIPT_HEADERS)}
@@ -36,13 +39,8 @@ _ELSEWHERE: Final = range(300, 400)
 
 def request_headers(request: Request, system: SystemSettings) -> Headers:
     """What the engine is sent: the client's headers without secrets and without ours, and its own key."""
-    kept = tuple(
-        [
-            header
-            for header in forwardable(request.headers)
-            if header[0] not in _SECRET and not header[0].startswith(OURS)
-        ]
-    )
+    passed = forwardable(request.headers, dropped=_KEPT_HERE)
+    kept = tuple([header for header in passed if not header[0].startswith(OURS)])
     if system.api_key is not None:
         return (*kept, *bearer(system.api_key.reveal()))
     theirs = request.header("authorization") if system.forward_authorization else None
