@@ -243,14 +243,14 @@ def _most_output_tokens(asked: _Body) -> int | None:
     return None if most < 0 else min(max(most, 1), MOST_TOKENS)
 
 
-def _choices(asked: float) -> int:
+def _choices(asked: int | float) -> int:
     wanted = _whole(asked, "n")
     if wanted < 1:
         raise _refused("invalid_value", f"'n' is {wanted}; ask for at least one answer", "n")
     return wanted
 
 
-def _whole(number: float, name: str) -> int:
+def _whole(number: int | float, name: str) -> int:
     """A count; JSON has one kind of number, and to many engines 8.0 is one, too."""
     if isinstance(number, float) and not number.is_integer():
         raise _refused("invalid_type", f"'{name}': expected a whole number, got {number}", name)

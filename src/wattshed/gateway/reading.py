@@ -46,6 +46,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._received: list[Received] = []
         self._progressed = False
+        self._stalled_bytes = 0
         self._start_over()
 
     def feed(self, chunk: bytes) -> list[Received]:
@@ -185,9 +186,9 @@ class RequestReader:
 
     def _start_over(self) -> None:
         self._stalled_bytes = 0
-        self._url = b""
+        self._url: bytes = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._head_bytes: int = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
 
