@@ -56,6 +56,32 @@ def test_a_chunk_goes_on_at_once() -> None:
     assert (relay.done, relay.failed) == (False, False)
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    said=st.lists(
+        st.sampled_from(
+            ["Hi", "", " there", '"usage"', "[DONE]", '"', "\\", 'x"},"error":{', "finish_reason", "\n\n", "é"]
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    last=st.sampled_from([b"", b',"usage":{"prompt_tokens":7,"completion_tokens":2}', b',"error":{"message":"m"}']),
+    reason=st.booleans(),
+)
+def test_events_that_are_alike_hide_nothing(said: list[str], last: bytes, reason: bool) -> None:
+    """However much an event looks like those before, what it says beside its text is heard."""
+    relay = Relay(wants_usage=False)
+    events = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % json.dumps(text).encode() for text in said]
+    ending = b'"finish_reason":"stop"' if reason else b'"finish_reason":null'
+    events.append(b'data: {"choices":[{"delta":{"content":"Hi"},%b}]%b}\n\n' % (ending, last))
+
+    sent = [relay.take(event) for event in events]
+
+    assert sent == events
+    assert (relay.usage is not None, relay.failed) == (b'"usage"' in last, b'"error"' in last)
+    assert relay.complete == (reason or bool(last))
+
+
 def test_usage_beside_text_goes_on() -> None:
     """Some engines count in their last chunk of text: that is the client's."""
     relay = Relay(wants_usage=False)

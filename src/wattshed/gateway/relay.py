@@ -8,9 +8,11 @@
     half an event            gets it when it is whole, or never: what is torn must not be seen
     no JSON object           gets an error instead, where first and last byte give it away
 
-Most of what comes is whole events of text, and passes without being taken apart.
+Most of what comes is whole events of text, and passes without being taken apart. Of one stream they are alike but for
+the text itself: one that begins and ends as the last did, with no quotes between, has nothing to look at either.
 """
 
+import re
 from typing import Final
 
 from wattshed.gateway.failures import UpstreamError
@@ -22,6 +24,10 @@ _FINISHED: Final = (b'"finish_reason":"', b'"finish_reason": "')
 """How an engine says in a chunk that a text is complete; within a text its quotes would be escaped."""
 
 
+_TEXT: Final = re.compile(rb'"(?:content|reasoning_content|text)": ?"([^"\\]+)"')
+"""A text without quotes, in a chat or in a completion."""
+
+
 class Relay:
     """One stream. `wants_usage` is whether the client asked for the chunk with usage.
 
@@ -30,9 +36,11 @@ class Relay:
     """
 
     __slots__ = (
+        "_back",
         "_done",
         "_earlier",
         "_finished",
+        "_front",
         "_reader",
         "_usage_event",
         "_wants_usage",
@@ -43,6 +51,7 @@ class Relay:
     def __init__(self, *, wants_usage: bool) -> None:
         self.failed = False
         self.usage: Usage | None = None
+        self._front = self._back = b""
         self._wants_usage, self._reader = wants_usage, SseReader()
         self._earlier, self._usage_event, self._done, self._finished = b"", b"", b"", False
 
@@ -63,9 +72,14 @@ class Relay:
 
     def take(self, received: bytes) -> bytes:
         """What the client gets now; maybe nothing. `UpstreamError` where an event never ends."""
-        if not self._reader.rest and _is_plain(received):
-            self._finished = self._finished or _finishes(received)
-            return received
+        if not self._reader.rest:
+            front, back = self._front, self._back
+            alike = front and received.startswith(front) and received.endswith(back)
+            if alike and received.find(b'"', len(front), -len(back)) < 0:
+                return received
+            if _is_plain(received):
+                self._passes(received)
+                return received
         return b"".join([event.raw for event in self._reader.feed(received) if self._goes_on(event)])
 
     def ending(self, receipt: Receipt | None) -> bytes:
@@ -74,6 +88,12 @@ class Relay:
             return self._earlier + self._usage_event + self._done
         usage_event = self._usage_event and receipt.inside(self._usage_event)
         return self._earlier + usage_event + receipt.comment() + self._done
+
+    def _passes(self, event: bytes) -> None:
+        """Note what a plain event says, and what stands around its first text."""
+        self._finished = self._finished or _finishes(event)
+        text = _TEXT.search(event)
+        self._front, self._back = (b"", b"") if text is None else (event[: text.start(1)], event[text.end(1) :])
 
     def _goes_on(self, event: Event) -> bool:
         if event.data is None:
