@@ -73,9 +73,6 @@ class Memory(asyncio.Transport):
         """Never."""
         return False
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """It holds nothing."""
-
     def abort(self) -> None:
         """It is closed at once."""
         asyncio.get_running_loop().call_soon(self._end.connection_lost, None)

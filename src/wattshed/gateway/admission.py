@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from wattshed.gateway.refusals import Refusal
 from wattshed.units import S_PER_MIN
@@ -27,9 +26,10 @@ class Allowance:
             if most is not None and not most > 0:
                 raise ValueError(f"an allowance is above 0, got {most}; leave it out for no limit")
 
-
-UNLIMITED: Final = Allowance()
-"""No limit at all."""
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
 
 
 class Bucket:
@@ -62,8 +62,6 @@ class Allowances:
 
     def spend(self, key: str, allowance: Allowance, tokens: float) -> None:
         """Count a request that is expected to take so many tokens; `Refusal` 429 where the key has too little left."""
-        if allowance == UNLIMITED:
-            return
         now_s = self._now_s()
         due = [
             (self._bucket(buckets, key, most), amount)

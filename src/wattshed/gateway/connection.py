@@ -13,6 +13,7 @@ Time-outs are two deadlines, for reading and for writing, that a sweep looks at;
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from math import inf
@@ -22,7 +23,7 @@ from wattshed.gateway.failures import ClientGone
 from wattshed.gateway.reading import Received, RequestReader
 from wattshed.gateway.refusals import Refusal
 from wattshed.gateway.reply import Answering, Reply
-from wattshed.gateway.wire import Request, Sweep, WireLimits, head, status_line, write_at_once
+from wattshed.gateway.wire import Request, Sweep, WireLimits, head, status_line
 
 LINGER_S: Final = 2.0
 """How long a connection that we have closed is read, for the other side to see what was said last."""
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
         """asyncio: a client has connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         self.write: Callable[[bytes], None] = self._transport.write
-        write_at_once(self._transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = transport.get_extra_info("peername")
         self._reader = RequestReader(self._server.limits, peer[0] if peer else "")
         crowd = len(self._server.connections) >= self._server.limits.most_connections

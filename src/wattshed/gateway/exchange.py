@@ -91,7 +91,7 @@ class Exchange:
     def _spend(self) -> None:
         story = self.story
         assert story.ask is not None  # foresee() has just made it
-        if story.key is not None:
+        if story.key is not None and story.key.allowance.limited:
             tokens = story.ask.input_tokens + story.ask.forecast.mean
             self._core.allowances.spend(story.key_name, story.key.allowance, tokens)
             self._spent_tokens = tokens

@@ -8,6 +8,7 @@ While an answer is full of pieces that nobody has read, its socket is not read e
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol, cast
@@ -17,7 +18,7 @@ import msgspec
 
 from wattshed.gateway.answer import Answer
 from wattshed.gateway.failures import Reason, UpstreamError
-from wattshed.gateway.wire import UpstreamTimeouts, forwardable, write_at_once
+from wattshed.gateway.wire import UpstreamTimeouts, forwardable
 
 MOST_HEAD_BYTES: Final = 65_536
 """Longest head of an answer; llama.cpp's and vLLM's are below 1,000."""
@@ -107,7 +108,7 @@ class Outgoing(asyncio.Protocol):
         """asyncio: the engine has accepted."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         self.kept_at_s = self._pool.now_s()
-        write_at_once(self._transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, chunk: bytes) -> None:
         """asyncio: bytes have come."""

@@ -56,9 +56,10 @@ class Passing:
     @property
     def streams(self) -> bool:
         """Whether the answer comes as events, as the client asked."""
-        asked = self._story.call is not None and self._story.call.stream
+        if self._story.call is None or not self._story.call.stream or self._answer.status not in _GOOD:
+            return False
         kind = next((value for name, value in self._answer.headers if name == b"content-type"), b"")
-        return asked and self._answer.status in _GOOD and kind.startswith(b"text/event-stream")
+        return kind.startswith(b"text/event-stream")
 
     async def refusal(self) -> None:
         """What an engine says that will not answer, in its own words."""

@@ -7,7 +7,6 @@ Nothing that could end a line gets into a head, whoever supplied it: that is a V
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
@@ -169,16 +168,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:
         return asyncio.new_event_loop
     return uvloop.new_event_loop
-
-
-def write_at_once(transport: asyncio.WriteTransport) -> None:
-    """Have what is written go out within the call, as far as the kernel takes it, and then in packets of its own.
-
-    uvloop would keep it until this turn of the loop has done all else there is to do, unless its buffer may hold
-    nothing: then it writes, as Python's own loop always does, and says at once when the other side reads too slowly.
-    """
-    transport.set_write_buffer_limits(high=0)
-    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Watched(Protocol):
