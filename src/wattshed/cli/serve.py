@@ -171,7 +171,8 @@ def _require_demo(*, demo: bool, embedded: bool, speed_up: float, core_w: tuple[
 
 def _listening(settings: "Settings", port: int) -> None:
     host = settings.listen.host
-    stderr().print(f"wattshed serves at http://{host}:{port}/v1 (Ctrl-C stops it)", markup=False, soft_wrap=True)
+    # Clients wait by now, and a console of Rich takes 20 ms to load.
+    typer.echo(f"wattshed serves at http://{host}:{port}/v1 (Ctrl-C stops it)", err=True)
 
 
 def _run(main: Coroutine[None, None, None]) -> None:

@@ -122,7 +122,10 @@ class Outgoing(asyncio.Protocol):
             self._parser.feed_data(chunk)
         except httptools.HttpParserError:
             progress.malformed = True
-        has_room = not self._pieces or self._passed(self._answer)
+        has_room = True
+        if self._pieces:  # what one read brought is passed on as one, at once
+            pieces, self._pieces = self._pieces, []
+            has_room = self._answer.piece_came(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if progress.complete and progress.begun:
             self._settle(self._answer)
         elif progress.malformed or (not progress.begun and progress.heard_bytes > MOST_HEAD_BYTES):
@@ -180,11 +183,6 @@ class Outgoing(asyncio.Protocol):
         elif not self._progress.complete:
             self._progress.complete = True
             self._progress.keeps = self._parser.should_keep_alive()
-
-    def _passed(self, answer: Answer) -> bool:
-        """Pass on what one read brought, at once: as many chunks as there were. Whether there is room for more."""
-        pieces, self._pieces = self._pieces, []
-        return answer.piece_came(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _pause(self) -> None:
         """Read no more until the answer has room; meanwhile silence is not the engine's fault."""
