@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from compileall import compile_dir
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ import psutil
 import yaml
 from gateway_wire import JSON, ask, cpu_s, free_port, role
 
+import wattshed
 from wattshed.gateway.client import Upstream
 from wattshed.gateway.failures import UpstreamError
 from wattshed.gateway.keys_file import add_key
@@ -250,10 +252,10 @@ def commands(
     folder: Path, cache: Path, engine_port: int, peers: tuple[Peer, ...]
 ) -> Iterator[tuple[str, int, list[str]]]:
     """Every gateway: name, port and command."""
-    wattshed = str(Path(sys.executable).with_name("wattshed"))
+    ours = str(Path(sys.executable).with_name("wattshed"))
     for systems in (2, 10):
         config, port = str(folder / f"ours-{systems}.yaml"), free_port()
-        yield f"ours, {systems}", port, [wattshed, "serve", "--config", config, "--port", str(port)]
+        yield f"ours, {systems}", port, [ours, "serve", "--config", config, "--port", str(port)]
     yield "bare aiohttp", (port := free_port()), aiohttp_proxy(port, engine_port)
     for peer in peers:
         places, port = installed(peer, cache), free_port()
@@ -289,6 +291,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--litellm", action="store_true", help="measure LiteLLM too")
     chosen = parser.parse_args()
+    compile_dir(Path(wattshed.__file__).parent, quiet=1)  # as pip does: no start of a gateway compiles it again
     engine_port = free_port()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

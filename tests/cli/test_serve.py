@@ -1,6 +1,7 @@
 """`wattshed serve` checks and shows a gateway's settings, and starts what it was told to."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from wattshed.gateway.client import Upstream
 from wattshed.gateway.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gateway.yaml"
+BLAS = "OPENBLAS_NUM_THREADS"
 START = """
 import asyncio
 from wattshed.gateway.demo import demo_fleet
@@ -63,6 +65,18 @@ def spoilt(tmp_path: Path) -> Path:
     path = tmp_path / "gateway.yaml"
     path.write_text(EXAMPLE.read_text().replace("port: 8080", "prot: 8080").replace("kind: argmin", "kind: magic"))
     return path
+
+
+@pytest.mark.parametrize(("said", "used"), [(None, "1"), ("4", "4")])
+def test_numpy_starts_no_threads_of_its_own(monkeypatch: pytest.MonkeyPatch, said: str | None, used: str) -> None:
+    """The gateway's matrices are small; whoever says otherwise in the environment is heard."""
+    monkeypatch.setenv(BLAS, said or "")
+    if said is None:
+        monkeypatch.delenv(BLAS)
+
+    assert run("--config", EXAMPLE, "--demo") == 2  # which cannot be meant, and is seen after that
+
+    assert os.environ[BLAS] == used
 
 
 def test_a_sound_file_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from wattshed.errors import InputError
 from wattshed.gateway.demo_faults import Fault
 from wattshed.gateway.keys_file import add_key
 from wattshed.gateway.settings import Secret
+from wattshed.gateway.wire import Headers
 
 NOTHING = {"taken": (0, 0), "waiting": (0, 0), "in_flight": (0, 0)}
 
@@ -178,9 +180,9 @@ def test_a_clients_secrets_reach_no_engine_and_its_other_headers_do() -> None:
         core = at.gateway.core
         sending = core.upstreams[1].send
 
-        async def spy(method: str, path: str, headers: tuple[tuple[bytes, bytes], ...], body: bytes = b"") -> object:
+        async def spy(method: str, path: str, headers: Headers, body: bytes = b"", **more: Any) -> object:
             seen.extend(name for name, _ in headers)
-            return await sending(method, path, headers, body)
+            return await sending(method, path, headers, body, **more)
 
         core.upstreams[1].send = spy  # type: ignore[method-assign,assignment]  # listens at the last step
         secrets = {"authorization": "Bearer secret", "cookie": "a=b", "x-wattshed-lambda": "0", "x-mine": "yes"}

@@ -330,8 +330,8 @@ def test_what_belongs_to_one_connection_stays_there() -> None:
 
     asked, headers = run(test())
 
-    assert asked.startswith(b"POST /v1?a=b HTTP/1.1\r\nx-other: 2\r\nhost: 127.0.0.1:")
-    assert asked.endswith(b"\r\naccept-encoding: identity\r\ncontent-length: 5\r\n\r\n")
+    assert asked.startswith(b"POST /v1?a=b HTTP/1.1\r\nhost: 127.0.0.1:")
+    assert asked.endswith(b"\r\naccept-encoding: identity\r\nx-other: 2\r\ncontent-length: 5\r\n\r\n")
     assert headers == ((b"x-end", b"2"),)
 
 

@@ -43,6 +43,25 @@ def _text(members: list[Member], column: int, space: str) -> str:
     return "{" + ",".join(f"{space}{one[0]}{space}:{space}{one[column]}{space}" for one in members) + "}"
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"model":"a"}', '{"model":"b"}'),
+        ('{"model": "a"}', '{"model": "b"}'),
+        (' {"model" :\t"a"}', ' {"model" :\t"b"}'),
+        ('{"x":{"model":"a"},"model" : "a"}', '{"x":{"model":"a"},"model" : "b"}'),
+        ('{"x":{"model":"a"},"mod\\u0065l":"a"}', '{"x":{"model":"a"},"mod\\u0065l":"b"}'),
+        ('{"x":"model","model":"a"}', '{"x":"model","model":"b"}'),
+        ('{"x":"\\"model\\":\\"a\\"","model":"a"}', '{"x":"\\"model\\":\\"a\\"","model":"b"}'),
+        ('{"model":"c","model":"a"}', '{"model":"b","model":"b"}'),
+        ('{"model":"\\u0061"}', '{"model":"b"}'),
+    ],
+)
+def test_only_the_models_own_name_changes(body: str, expected: str) -> None:
+    """Wherever the same words stand, and however key and name are written."""
+    assert rewritten(body.encode(), "a", model="b", include_usage=False) == expected.encode()
+
+
 @settings(deadline=None, max_examples=50)
 @given(
     members=st.lists(OTHER | OPTED | NAMED, max_size=5).flatmap(
@@ -54,8 +73,9 @@ def _text(members: list[Member], column: int, space: str) -> str:
 def test_all_but_model_and_stream_options_pass_byte_for_byte(members: list[Member], space: str, asked: bool) -> None:
     """Whatever stands around and however it is written, only the values of the two members change."""
     body = _text(members, 1, space).encode()
+    *_, named = [json.loads(value) for key, value, *_ in members if json.loads(key) == "model"]
 
-    changed = rewritten(body, model="mü", include_usage=asked)
+    changed = rewritten(body, named, model="mü", include_usage=asked)
 
     options = any(json.loads(key) == "stream_options" for key, *_ in members)
     expected = _text(members, 3 if asked else 2, space).replace("m\\u00fc", "mü")

@@ -31,7 +31,7 @@ def test_the_client_gets_the_engines_bytes(cuts: list[int], wants_usage: bool, c
 
     assert sent == text
     assert relay.ending(None) == (USAGE if wants_usage else b"") + DONE
-    assert (relay.usage, relay.events, relay.done, relay.failed, relay.torn) == (Usage(7, 2), 6, True, False, False)
+    assert (relay.usage, relay.done, relay.failed, relay.torn) == (Usage(7, 2), True, False, False)
 
 
 @pytest.mark.parametrize("wants_usage", [True, False])
@@ -53,7 +53,33 @@ def test_a_chunk_goes_on_at_once() -> None:
     tricky = b'data: {"choices":[{"delta":{"content":"\\"usage\\" [DONE] \\"error\\""}}]}\n\n'
 
     assert [relay.take(one) for one in (TEXT, tricky, TEXT + TEXT)] == [TEXT, tricky, TEXT + TEXT]
-    assert (relay.events, relay.done, relay.failed) == (4, False, False)
+    assert (relay.done, relay.failed) == (False, False)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    said=st.lists(
+        st.sampled_from(
+            ["Hi", "", " there", '"usage"', "[DONE]", '"', "\\", 'x"},"error":{', "finish_reason", "\n\n", "é"]
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    last=st.sampled_from([b"", b',"usage":{"prompt_tokens":7,"completion_tokens":2}', b',"error":{"message":"m"}']),
+    reason=st.booleans(),
+)
+def test_events_that_are_alike_hide_nothing(said: list[str], last: bytes, reason: bool) -> None:
+    """However much an event looks like those before, what it says beside its text is heard."""
+    relay = Relay(wants_usage=False)
+    events = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % json.dumps(text).encode() for text in said]
+    ending = b'"finish_reason":"stop"' if reason else b'"finish_reason":null'
+    events.append(b'data: {"choices":[{"delta":{"content":"Hi"},%b}]%b}\n\n' % (ending, last))
+
+    sent = [relay.take(event) for event in events]
+
+    assert sent == events
+    assert (relay.usage is not None, relay.failed) == (b'"usage"' in last, b'"error"' in last)
+    assert relay.complete == (reason or bool(last))
 
 
 def test_usage_beside_text_goes_on() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.json_texts import NAMES, SPACES, STRINGS, VALUES
-from wattshed.gateway.splice import is_deeper, is_object, lone_value, members, with_last
+from wattshed.gateway.splice import is_deeper, is_object, members, with_last
 
 OBJECTS = st.lists(st.tuples(NAMES | STRINGS, VALUES), max_size=4)
 
@@ -37,23 +37,6 @@ def test_depth_is_that_of_a_parser(value: str, most: int) -> None:
     levels = depth(json.loads(value, object_pairs_hook=lambda pairs: [inner for _, inner in pairs]))
 
     assert is_deeper(value.encode(), most) == (levels > most)
-
-
-@pytest.mark.parametrize(
-    ("body", "place"),
-    [
-        ('{"model" : "a"}', (11, 14)),
-        ('{"model":"a","x":{"model":"b"}}', None),
-        ('{"x":"model","model":"a"}', None),
-        ('{"x":"\\"model","model":"a"}', None),
-        ('{"x":"y"}', None),
-    ],
-)
-def test_a_key_written_twice_takes_a_search(body: str, place: tuple[int, int] | None) -> None:
-    """The short cut answers only where nothing else could be meant."""
-    found = lone_value(body.encode(), "model", b'"a"')
-
-    assert (found and (found.start, found.stop)) == place
 
 
 @pytest.mark.parametrize(("text", "whole"), [("{}", True), (" {} ", True), ("[]", False), ("{", False), ("{}x", False)])

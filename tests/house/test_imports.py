@@ -26,6 +26,13 @@ IMPORTS = [
         {"numpy", "polars", "scipy", "pydantic", "matplotlib", "numba", "torch"},
         id="help needs no arrays, tables, solvers or plots",
     ),
+    pytest.param(
+        "import sys; sys.argv = ['wattshed', 'key', '--help']\nfrom wattshed.cli import main\n"
+        "try: main.main()\nexcept SystemExit: pass\n"
+        "assert 'wattshed.cli.key' in sys.modules and 'wattshed.cli.plan' not in sys.modules",
+        {"numpy", "polars", "scipy", "matplotlib", "numba", "torch"},  # Typer itself loads pydantic
+        id="whoever names a verb waits for no other",
+    ),
 ]
 
 

@@ -26,6 +26,11 @@ class Allowance:
             if most is not None and not most > 0:
                 raise ValueError(f"an allowance is above 0, got {most}; leave it out for no limit")
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+
 
 class Bucket:
     """A bucket that fills evenly and holds a minute's worth. It may be overdrawn: tokens are known only afterwards."""
@@ -119,15 +124,21 @@ class Slots:
         taken, waiting = self._taken[position], len(self._waiting[position])
         return waiting >= self._most_waiting and (waiting > 0 or taken >= self._slots[position])
 
+    def enter_at_once(self, position: int) -> bool:
+        """Take a slot if one is free and nobody waits; whoever is let in must `leave`."""
+        free = self._taken[position] < self._slots[position] and not self._waiting[position]
+        if free:
+            self._taken[position] += 1
+            self._entered[position] += 1
+        return free
+
     async def enter(self, position: int, *, most_wait_s: float) -> None:
         """Take a slot, waiting in order where there is none; whoever enters must `leave`.
 
         `Refusal` 503 where the queue is full or the wait takes too long; then there is nothing to leave.
         """
         queue = self._waiting[position]
-        if self._taken[position] < self._slots[position] and not queue:
-            self._taken[position] += 1
-            self._entered[position] += 1
+        if self.enter_at_once(position):
             return
         if len(queue) >= self._most_waiting:
             raise Refusal(503, "overloaded", "the queue is full", retry_after_s=most_wait_s)

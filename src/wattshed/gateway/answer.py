@@ -111,13 +111,16 @@ class Answer:
     async def whole(self, most_bytes: int) -> bytes:
         """The rest of the body; `malformed` where it has more than `most_bytes`."""
         pieces, length = [], 0
-        async for piece in self:
-            pieces.append(piece)
-            length += len(piece)
+        while self._pieces or not self._over():
+            if not self._pieces:
+                await self._changed()
+                continue
+            pieces.append(self._taken())
+            length += len(pieces[-1])
             if length > most_bytes:
                 self.close()
                 raise UpstreamError("malformed", f"the answer has more than {most_bytes} bytes")
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def begun(self) -> None:
         """Wait for status and headers."""
@@ -138,9 +141,16 @@ class Answer:
         self._notify()
 
     def piece_came(self, piece: bytes) -> bool:
-        """The connection: a piece of the body; whether there is room for more."""
+        """The connection: what a read brought of the body; whether there is room for more."""
         if self._sink is not None:
-            self._pass(self._sink, piece)
+            try:
+                if self._sink(piece):
+                    return True
+                self._full = True
+            except Exception as error:  # noqa: BLE001  raised again in the task: here it would look like the engine's
+                self._spoiled = error
+            self._sink = None  # the task pours on
+            self._notify()
             return True
         self._pieces.append(piece)
         self._held_bytes += len(piece)
@@ -151,16 +161,6 @@ class Answer:
         """The connection: that was all, or it broke off."""
         self._complete, self._failure, self._connection = failure is None, failure, None
         self._notify()
-
-    def _pass(self, sink: Callable[[bytes], bool], piece: bytes) -> None:
-        """Give a piece to the sink at once, and wake who pours where it takes no more."""
-        try:
-            self._full = not sink(piece)
-        except Exception as error:  # noqa: BLE001  raised again in the task: here it would look like the engine's fault
-            self._spoiled = error
-        if self._full or self._spoiled is not None:
-            self._sink = None
-            self._notify()
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -140,16 +140,17 @@ class Gateway:
                 self._ledger.settle(event)
 
     async def _answer(self, request: Request, reply: Reply) -> None:
-        _require_method(request)
-        route = ROUTES.get(request.path)
+        path = request.path
+        _require_method(path, request.method)
+        route = ROUTES.get(path)
         if route is not None:
             if self.draining:
                 raise Refusal(503, "draining", "this gateway is stopping; ask another", retry_after_s=1.0)
             await Exchange(self.core, request, reply, tell=self.tell).run(route)
             return
-        page = self._pages.get(request.path)
+        page = self._pages.get(path)
         if page is None:
-            raise Refusal(404, "not_found", f"there is nothing at {request.path[:200]}")
+            raise Refusal(404, "not_found", f"there is nothing at {path[:200]}")
         await page(request, reply)
 
     @property
@@ -392,8 +393,8 @@ def _names(core: Core) -> Names:
     )
 
 
-def _require_method(request: Request) -> None:
-    allowed = METHODS.get(request.path)
-    if allowed is not None and request.method not in allowed:
-        problem = f"{request.path} takes {' and '.join(allowed)}, not {request.method}"
+def _require_method(path: str, method: str) -> None:
+    allowed = METHODS.get(path)
+    if allowed is not None and method not in allowed:
+        problem = f"{path} takes {' and '.join(allowed)}, not {method}"
         raise Refusal(405, "method_not_allowed", problem, allow=allowed)

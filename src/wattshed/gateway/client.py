@@ -13,6 +13,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,12 +21,15 @@ from urllib.parse import urlsplit
 from wattshed.gateway.answer import Answer
 from wattshed.gateway.failures import UpstreamError
 from wattshed.gateway.outgoing import Outgoing
-from wattshed.gateway.wire import TARGET, Headers, Sweep, UpstreamTimeouts, head
+from wattshed.gateway.wire import FRAMING, TARGET, Headers, Sweep, UpstreamTimeouts, head
 
 __all__ = ["Answer", "Upstream", "UpstreamTimeouts"]
 
 MOST_KEPT: Final = 256
 """Connections kept for later use; beyond that they are closed after their answer."""
+
+_WRITTEN: Final = FRAMING | {b"accept-encoding"}
+"""Headers that we write ourselves."""
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """No HEAD: its answer announces a body that does not come."""
@@ -54,23 +58,37 @@ class Upstream:
         """Connections that are open, kept ones included."""
         return len(self._connections)
 
-    async def send(self, method: str, path: str, headers: Headers, body: bytes = b"") -> Answer:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: bytes = b"",
+        *,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer:
         """The answer as soon as its head is there, to be closed by the caller; `UpstreamError` where none comes.
 
         `path` may have a query. Framing, `Host` and `Accept-Encoding` are ours: bodies come as they are.
+        `meanwhile` is done once the request is out, while the engine computes.
         Cancelling closes the connection at once.
         """
         message = self._message(method, path, headers, body)
         kept = self._take()
-        if kept is None:
-            return await self._exchange(await self._connect(), message)
+        answer = (kept or await self._connect()).ask(message)
         try:
-            return await self._exchange(kept, message)
+            if meanwhile is not None:
+                meanwhile()
+            await answer.begun()
         except UpstreamError as failure:
-            if failure.reason != "gone_before_answer":
+            if kept is None or failure.reason != "gone_before_answer":
                 raise
-            connection = await self._again(failure)
-        return await self._exchange(connection, message)
+            answer = (await self._again(failure)).ask(message)
+            await answer.begun()
+        except Exception:
+            answer.close()  # whatever `meanwhile` raises, nobody has the answer
+            raise
+        return answer
 
     def close(self) -> None:
         """Close every connection, busy ones too."""
@@ -100,11 +118,6 @@ class Upstream:
             connection.abort()
         return None
 
-    async def _exchange(self, connection: Outgoing, message: bytes) -> Answer:
-        answer = connection.ask(message)
-        await answer.begun()
-        return answer
-
     async def _again(self, failure: UpstreamError) -> Outgoing:
         """A new connection; where nobody is there, the old failure: the engine may have died computing the answer."""
         try:
@@ -130,14 +143,20 @@ class Upstream:
         return connection
 
     def _message(self, method: str, path: str, headers: Headers, body: bytes) -> bytes:
-        target = (self._place.prefix + path).encode("ascii", "replace")
-        if method not in _METHODS or TARGET.fullmatch(target) is None:
-            raise ValueError("a request needs a known method, and a path of visible ASCII that begins with a slash")
-        passed = tuple(header for header in headers if header[0] != b"accept-encoding")
-        framing = b"host: %b\r\naccept-encoding: identity\r\n" % self._place.netloc.encode("ascii")
-        if body or method not in ("GET", "DELETE", "OPTIONS"):
-            framing += b"content-length: %d\r\n" % len(body)
-        return head(b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target), passed, framing) + body
+        start = _start(method, self._place.prefix + path, self._place.netloc)
+        framed = body or method not in ("GET", "DELETE", "OPTIONS")
+        framing = b"content-length: %d\r\n" % len(body) if framed else b""
+        return head(start, headers, framing, written=_WRITTEN) + body
+
+
+@lru_cache(maxsize=256)
+def _start(method: str, path: str, host: str) -> bytes:
+    """A request's first line, and the headers that never change."""
+    target = path.encode("ascii", "replace")
+    if method not in _METHODS or TARGET.fullmatch(target) is None:
+        raise ValueError("a request needs a known method, and a path of visible ASCII that begins with a slash")
+    line = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
+    return line + b"host: %b\r\naccept-encoding: identity\r\n" % host.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

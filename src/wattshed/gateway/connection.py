@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: a client has connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
+        self.write: Callable[[bytes], None] = self._transport.write
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = transport.get_extra_info("peername")
         self._reader = RequestReader(self._server.limits, peer[0] if peer else "")
@@ -119,10 +120,6 @@ class Connection(asyncio.Protocol):
         self._write_by_s = inf
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-
-    def write(self, chunk: bytes) -> None:
-        """Send."""
-        self._transport.write(chunk)
 
     async def cleared(self) -> None:
         """Wait until the client has read enough; ends by cancellation if it never does."""

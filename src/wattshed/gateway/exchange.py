@@ -91,7 +91,7 @@ class Exchange:
     def _spend(self) -> None:
         story = self.story
         assert story.ask is not None  # foresee() has just made it
-        if story.key is not None:
+        if story.key is not None and story.key.allowance.limited:
             tokens = story.ask.input_tokens + story.ask.forecast.mean
             self._core.allowances.spend(story.key_name, story.key.allowance, tokens)
             self._spent_tokens = tokens
@@ -116,7 +116,8 @@ class Exchange:
         story, began_s = self.story, self._core.now_s()
         assert story.ask is not None  # foresee() has made it
         available = self._core.taking(desk.stands, self._tried)
-        story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
+        if self._tried or available != story.ask.available:  # mostly nobody is tried, and all may be asked
+            story.ask = replace(story.ask, available=available, tried=frozenset(self._tried))
         try:
             placement = desk.router.place(story.ask)
         except NoSystemError as error:
@@ -134,7 +135,8 @@ class Exchange:
         core, story, stand = self._core, self.story, desk.stands[placement.position]
         ticket = desk.router.begin(placement)
         try:
-            await core.slots.enter(stand.machine, most_wait_s=core.settings.limits.most_wait_s)
+            if not core.slots.enter_at_once(stand.machine):
+                await core.slots.enter(stand.machine, most_wait_s=core.settings.limits.most_wait_s)
             story.wait_s, alone = core.now_s() - story.arrived_at_s, core.slots.alone(stand.machine)
             try:
                 await self._asked(desk, stand, ticket)
@@ -154,9 +156,10 @@ class Exchange:
         assert call is not None  # foresee() has read it
         self._began(stand)
         usage = call.stream and not call.include_usage
-        body = rewritten(self._request.body, model=stand.serving.upstream_model, include_usage=usage)
+        body = rewritten(self._request.body, call.model, model=stand.serving.upstream_model, include_usage=usage)
         headers = request_headers(self._request, stand.system)
-        answer = await core.upstreams[stand.machine].send("POST", PATHS[call.route], headers, body)
+        upstream = core.upstreams[stand.machine]
+        answer = await upstream.send("POST", PATHS[call.route], headers, body, meanwhile=lambda: story.foreseen)
         try:
             story.status = answer.status
             passing = Passing(answer, self._reply, story, now_s=core.now_s)
@@ -252,8 +255,7 @@ class Exchange:
             headers = (*refusal.headers, (b"x-request-id", story.name.encode("ascii")))
             await reply.whole(refusal.status, headers, refusal.as_json())
         elif not reply.ended:
-            await reply.send(sse_error(refusal))
-            await reply.end()
+            await reply.end(sse_error(refusal))
 
     def _learn(self) -> None:
         """What the next requests are foreseen by."""

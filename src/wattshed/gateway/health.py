@@ -99,6 +99,10 @@ class Breaker:
         """A request ended that says nothing about the system: its client went away."""
         self._trying = False
 
+    def went_well(self) -> None:
+        """A request was answered, as had been all since the last failure was over."""
+        self._outcomes.append(True)
+
     def succeeded(self, at_s: float) -> None:
         """A request or a probe was answered."""
         self._outcomes.append(True)
@@ -152,7 +156,8 @@ class Health:
 
     def begun(self, position: int) -> None:
         """A request went there."""
-        self._breakers[position].begun(self._now_s())
+        if position in self._troubled:  # who is well has no breaker that could be half open
+            self._breakers[position].begun(self._now_s())
 
     def released(self, position: int) -> None:
         """A request ended that says nothing about the system."""
@@ -160,6 +165,9 @@ class Health:
 
     def succeeded(self, position: int) -> None:
         """A request was answered."""
+        if position not in self._troubled:
+            self._breakers[position].went_well()
+            return
         breaker, now_s = self._breakers[position], self._now_s()
         breaker.succeeded(now_s)
         if breaker.steady(now_s):

@@ -13,6 +13,7 @@ What is said in prompts is never kept: a `Call` holds its length and hashes of i
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -22,7 +23,7 @@ from msgspec import Raw
 from wattshed.domain.schema import MOST_TOKENS
 from wattshed.gateway.conversation import blocks, prompt_count, text_bytes
 from wattshed.gateway.refusals import Kind, Refusal
-from wattshed.gateway.splice import Edit, Member, is_deeper, lone_value, members, spliced
+from wattshed.gateway.splice import Edit, Member, is_deeper, members, spliced
 from wattshed.gateway.tokenizer import Counted
 
 Route = Literal["chat", "completions", "embeddings"]
@@ -93,15 +94,11 @@ class _Body(msgspec.Struct):
     response_format: _Format | None = None
 
 
-class _Changed(msgspec.Struct):
-    """The members that are changed on the way."""
-
-    model: Raw
-    stream_options: Raw = Raw()
-
+_MODEL: Final = (b'"model":', b'"model": ')
+_OPTIONS: Final = b"stream_options"
+_ASKING: Final = b'"stream_options":{"include_usage":true},'
 
 _BODY: Final = msgspec.json.Decoder(_Body)
-_CHANGED: Final = msgspec.json.Decoder(_Changed)
 _MESSAGES: Final = msgspec.json.Decoder(list[_Message])
 
 
@@ -109,7 +106,9 @@ def read_call(route: Route, body: bytes) -> Call:
     """What the body asks for; `Refusal` 400 where no engine could make sense of it."""
     asked = _decoded(body)
     prompt = _prompt(route, asked)
-    tools = b"".join(map(bytes, (asked.tools or []) + (asked.functions or [])))
+    tools = (
+        b"".join(map(bytes, (asked.tools or []) + (asked.functions or []))) if asked.tools or asked.functions else b""
+    )
     options, wanted = asked.stream_options, asked.response_format
     return Call(
         route,
@@ -121,18 +120,24 @@ def read_call(route: Route, body: bytes) -> Call:
         () if route == "embeddings" else blocks(tools, prompt[:-1]),
         bool(tools),
         wanted is not None and wanted.type not in {None, "text"},
-        _choices(asked.n) * (prompt_count(prompt) if route == "completions" else 1),
+        (1 if asked.n is None else _choices(asked.n)) * (prompt_count(prompt) if route == "completions" else 1),
     )
 
 
-def rewritten(body: bytes, *, model: str, include_usage: bool) -> bytes:
-    """A body that `read_call` took, with the name that the engine has for the model.
+def rewritten(body: bytes, asked: str, *, model: str, include_usage: bool) -> bytes:
+    """A body that `read_call` took, with the name that the engine has for the model in place of the one `asked` for.
 
     `include_usage` asks for the tokens at the end of a stream, and leaves what else stands in `stream_options`; without
     it they are as the client wrote them.
     """
-    name = msgspec.json.encode(model)
-    places = _sure_places(body, include_usage) or list(members(body))
+    name = _quoted(model)
+    if not include_usage or _OPTIONS not in body:
+        start, stop = _lone_model(body, _quoted(asked))
+        if stop:
+            first = body.index(b"{") + 1
+            asking = _ASKING if include_usage else b""
+            return b"".join((body[:first], asking, body[first:start], name, body[stop:]))
+    places = list(members(body))
     edits = [Edit(place.start, place.stop, name) for place in places if place.key == "model"]
     if include_usage:
         options = [place for place in places if place.key == "stream_options"]
@@ -140,23 +145,30 @@ def rewritten(body: bytes, *, model: str, include_usage: bool) -> bytes:
     return spliced(body, edits)
 
 
-def _sure_places(body: bytes, include_usage: bool) -> list[Member]:
-    """Where `model` and, if asked for, `stream_options` stand, where that takes no search; else nothing."""
-    there = _CHANGED.decode(body)
-    options = bytes(there.stream_options) if include_usage else b""
-    if b"\\u00" in body:
-        return []  # letters of a key may be escaped
-    name = lone_value(body, "model", bytes(there.model))
-    if not options or not name:
-        return [name] if name else []
-    place = lone_value(body, "stream_options", options)
-    return [name, place] if place else []
+@lru_cache(maxsize=256)
+def _quoted(name: str) -> bytes:
+    """The name of a model as JSON; of names that the settings know."""
+    return msgspec.json.encode(name)
+
+
+def _lone_model(body: bytes, name: bytes) -> tuple[int, int]:
+    """Where the name of the model starts and stops, where that takes no search; else 0 and 0.
+
+    The body has such a member. If no escaped letters could spell its key, the one place that the key is written at is
+    the member's own; and mostly nothing stands before its value, or a blank.
+    """
+    for before in _MODEL:
+        at = body.find(before + name)
+        if at >= 0 and body.count(b'"model"') == 1 and b"\\u00" not in body:
+            start = at + len(before)
+            return start, start + len(name)
+    return 0, 0
 
 
 def _asking(body: bytes) -> list[Edit]:
     """What puts stream options into a body that has none."""
     first = body.index(b"{") + 1
-    return [Edit(first, first, b'"stream_options":{"include_usage":true},')]
+    return [Edit(first, first, _ASKING)]
 
 
 def _including(body: bytes, options: Member) -> list[Edit]:
@@ -222,23 +234,27 @@ def _messages(text: bytes) -> bytes:
 
 def _most_output_tokens(asked: _Body) -> int | None:
     """The client's cap; llama.cpp takes numbers below 0 for none, and nobody answers with less than one token."""
-    name = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
-    most = _whole(getattr(asked, name), name)
-    return None if most is None or most < 0 else min(max(most, 1), MOST_TOKENS)
+    if asked.max_completion_tokens is not None:
+        most = _whole(asked.max_completion_tokens, "max_completion_tokens")
+    elif asked.max_tokens is not None:
+        most = _whole(asked.max_tokens, "max_tokens")
+    else:
+        return None
+    return None if most < 0 else min(max(most, 1), MOST_TOKENS)
 
 
-def _choices(asked: float | None) -> int:
+def _choices(asked: int | float) -> int:
     wanted = _whole(asked, "n")
-    if wanted is not None and wanted < 1:
+    if wanted < 1:
         raise _refused("invalid_value", f"'n' is {wanted}; ask for at least one answer", "n")
-    return 1 if wanted is None else wanted
+    return wanted
 
 
-def _whole(number: float | None, name: str) -> int | None:
+def _whole(number: int | float, name: str) -> int:
     """A count; JSON has one kind of number, and to many engines 8.0 is one, too."""
     if isinstance(number, float) and not number.is_integer():
         raise _refused("invalid_type", f"'{name}': expected a whole number, got {number}", name)
-    return None if number is None else int(number)
+    return int(number)
 
 
 def _mistyped(error: msgspec.ValidationError, within: str = "") -> Refusal:

@@ -48,7 +48,6 @@ class _Progress(msgspec.Struct):
     interim: bool = False
     begun: bool = False
     framed: bool = False
-    full: bool = False
     complete: bool = False
     keeps: bool = False
     malformed: bool = False
@@ -64,6 +63,7 @@ class Outgoing(asyncio.Protocol):
         self._answer: Answer | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
         self._progress = _Progress()
         self._paused = False
         self._deadline_s = self._ends_by_s = inf
@@ -115,18 +115,22 @@ class Outgoing(asyncio.Protocol):
         if self._answer is None:
             self.abort()  # nobody has asked for anything
             return
-        progress = self._progress
+        progress, pool = self._progress, self._pool
         progress.heard_bytes += len(chunk)
-        self._deadline_s = self._pool.now_s() + self._pool.timeouts.silence_s
+        self._deadline_s = pool.now_s() + pool.timeouts.silence_s
         try:
             self._parser.feed_data(chunk)
         except httptools.HttpParserError:
             progress.malformed = True
+        has_room = True
+        if self._pieces:  # what one read brought is passed on as one, at once
+            pieces, self._pieces = self._pieces, []
+            has_room = self._answer.piece_came(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if progress.complete and progress.begun:
             self._settle(self._answer)
         elif progress.malformed or (not progress.begun and progress.heard_bytes > MOST_HEAD_BYTES):
             self._fail("malformed", "sent no proper HTTP/1.1 answer")
-        elif progress.full:
+        elif not has_room:
             self._pause()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -169,8 +173,8 @@ class Outgoing(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """llhttp: a piece of the body."""
-        if self._answer is not None and not self._progress.malformed:
-            self._progress.full = not self._answer.piece_came(body)
+        if not self._progress.malformed:
+            self._pieces.append(body)
 
     def on_message_complete(self) -> None:
         """llhttp: the last byte of an answer, or of a mere sign of life before it (RFC 9110, section 15.2)."""
@@ -182,7 +186,7 @@ class Outgoing(asyncio.Protocol):
 
     def _pause(self) -> None:
         """Read no more until the answer has room; meanwhile silence is not the engine's fault."""
-        self._progress.full, self._paused, self._deadline_s = False, True, inf
+        self._paused, self._deadline_s = True, inf
         self._transport.pause_reading()
 
     def _settle(self, answer: Answer) -> None:

@@ -16,13 +16,16 @@ from wattshed.gateway.settings import SystemSettings
 from wattshed.gateway.story import Story
 from wattshed.gateway.usage import said_in
 from wattshed.gateway.wanted import OURS
-from wattshed.gateway.wire import Headers, Request, bearer, forwardable
+from wattshed.gateway.wire import FRAMING, Headers, Request, bearer, forwardable
 
 MOST_ANSWER_BYTES: Final = 64 * 2**20
 """Longest answer that is held as a whole; what is streamed has no limit."""
 
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"cookie"})
 """Headers of a client that may bear its secrets."""
+
+_KEPT_HERE: Final = FRAMING | _SECRET
+"""Headers of a client that no engine is sent."""
 
 _OURS_ALONE: Final = frozenset(
     {b"x-request-id", b"set-cookie", *(one.name.lower().encode("ascii") for one in RECEIPT_HEADERS)}
@@ -36,13 +39,8 @@ _ELSEWHERE: Final = range(300, 400)
 
 def request_headers(request: Request, system: SystemSettings) -> Headers:
     """What the engine is sent: the client's headers without secrets and without ours, and its own key."""
-    kept = tuple(
-        [
-            header
-            for header in forwardable(request.headers)
-            if header[0] not in _SECRET and not header[0].startswith(OURS)
-        ]
-    )
+    passed = forwardable(request.headers, dropped=_KEPT_HERE)
+    kept = tuple([header for header in passed if not header[0].startswith(OURS)])
     if system.api_key is not None:
         return (*kept, *bearer(system.api_key.reveal()))
     theirs = request.header("authorization") if system.forward_authorization else None
@@ -58,9 +56,10 @@ class Passing:
     @property
     def streams(self) -> bool:
         """Whether the answer comes as events, as the client asked."""
-        asked = self._story.call is not None and self._story.call.stream
+        if self._story.call is None or not self._story.call.stream or self._answer.status not in _GOOD:
+            return False
         kind = next((value for name, value in self._answer.headers if name == b"content-type"), b"")
-        return asked and self._answer.status in _GOOD and kind.startswith(b"text/event-stream")
+        return kind.startswith(b"text/event-stream")
 
     async def refusal(self) -> None:
         """What an engine says that will not answer, in its own words."""
@@ -94,15 +93,14 @@ class Passing:
         on_first_token()
         story.first_token_at_s = self._now_s()
         headers = story.receipt(at_s=story.first_token_at_s, ended=False).headers()
-        await reply.start(self._answer.status, (*self._headers(), *headers))
-        await reply.send(opening)
-        await self._answer.pour(lambda piece: reply.push(relay.take(piece)), reply.cleared)
+        await reply.start(self._answer.status, (*self._headers(), *headers), opening)
+        take, push = relay.take, reply.push
+        await self._answer.pour(lambda piece: push(take(piece)), reply.cleared)
         if relay.torn or not relay.complete:
             raise UpstreamError("broken_midway", "the stream ended before it was complete")
         story.usage = relay.usage
         story.outcome = "broken" if relay.failed else "done"
-        await reply.send(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
-        await reply.end()
+        await reply.end(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
 
     def _headers(self) -> Headers:
         """The engine's headers, and the request's name."""

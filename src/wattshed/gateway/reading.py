@@ -55,10 +55,14 @@ class RequestReader:
             return _NOTHING
         self._progressed = False
         try:
-            self._parse(chunk)
+            self._parser.feed_data(chunk)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self.deaf:
+                self._decline(chunk[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(Refusal(400, "invalid_request", "the request is not well-formed HTTP/1.1"))
-        self._measure(len(chunk))
+            self._refuse(_malformed())
+        if self.stage != "idle" or not self._progressed:  # else a request has just been completed
+            self._measure(len(chunk))
         received, self._received = self._received, []
         return received
 
@@ -112,13 +116,6 @@ class RequestReader:
             self._take()
         self._start_over()
 
-    def _parse(self, chunk: bytes) -> None:
-        try:
-            self._parser.feed_data(chunk)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self.deaf:
-                self._decline(chunk[upgrade.args[0] :])
-
     def _decline(self, rest: bytes) -> None:
         """Read a request that offers another protocol again, without its offer, as the last of its connection.
 
@@ -129,7 +126,10 @@ class RequestReader:
         start = b"%b %b HTTP/%b\r\n" % (self._method, self._url, self._version.encode("ascii"))
         self._parser = httptools.HttpRequestParser(self)
         self._start_over()
-        self._parser.feed_data(b"%b%bConnection: close\r\n\r\n%b" % (start, b"".join(lines), rest))
+        try:
+            self._parser.feed_data(b"%b%bConnection: close\r\n\r\n%b" % (start, b"".join(lines), rest))
+        except httptools.HttpParserError:
+            self._refuse(_malformed())
 
     def _take(self) -> None:
         keeps = self._parser.should_keep_alive()
@@ -146,7 +146,7 @@ class RequestReader:
             return Refusal(405, "method_not_allowed", "this server opens no tunnels")
         if TARGET.fullmatch(self._url) is None:
             return Refusal(400, "invalid_request", "the target of a request is a path that begins with a slash")
-        names = [name for name, _ in self._headers]
+        names = list(fields) if len(fields) == len(self._headers) else [name for name, _ in self._headers]
         if names.count(b"host") != 1 and (self._version == "1.1" or b"host" in fields):
             return Refusal(400, "invalid_request", "a request has one Host header")
         encoding = fields.get(b"transfer-encoding")
@@ -185,8 +185,13 @@ class RequestReader:
             self.refusal, self.deaf = refusal, True
 
     def _start_over(self) -> None:
-        self._url = b""
+        self._stalled_bytes = 0
+        self._url: bytes = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._head_bytes: int = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+
+
+def _malformed() -> Refusal:
+    return Refusal(400, "invalid_request", "the request is not well-formed HTTP/1.1")

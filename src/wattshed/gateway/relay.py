@@ -8,7 +8,8 @@
     half an event            gets it when it is whole, or never: what is torn must not be seen
     no JSON object           gets an error instead, where first and last byte give it away
 
-Most of what comes is whole events of text, and passes without being taken apart.
+Most of what comes is whole events of text, and passes without being taken apart. Of one stream they are alike but for
+the text itself: one that begins and ends as the last did, with no quotes between, has nothing to look at either.
 """
 
 import re
@@ -19,32 +20,38 @@ from wattshed.gateway.receipt import Receipt
 from wattshed.gateway.sse import DONE, Event, SseReader
 from wattshed.gateway.usage import Usage, read_chunk
 
-_FINISHED: Final = re.compile(rb'"finish_reason": ?"')
+_FINISHED: Final = (b'"finish_reason":"', b'"finish_reason": "')
 """How an engine says in a chunk that a text is complete; within a text its quotes would be escaped."""
+
+
+_TEXT: Final = re.compile(rb'"(?:content|reasoning_content|text)": ?"([^"\\]+)"')
+"""A text without quotes, in a chat or in a completion."""
 
 
 class Relay:
     """One stream. `wants_usage` is whether the client asked for the chunk with usage.
 
-    `events` counts those with data; `usage` is what the engine counted, if it has; `done` after `[DONE]`; `failed` when
-    the engine reported an error, which the client has seen too.
+    `usage` is what the engine counted, if it has; `done` after `[DONE]`; `failed` when the engine reported an error,
+    which the client has seen too.
     """
 
     __slots__ = (
+        "_back",
         "_done",
         "_earlier",
         "_finished",
+        "_front",
         "_reader",
         "_usage_event",
         "_wants_usage",
-        "events",
         "failed",
         "usage",
     )
 
     def __init__(self, *, wants_usage: bool) -> None:
-        self.events, self.failed = 0, False
+        self.failed = False
         self.usage: Usage | None = None
+        self._front = self._back = b""
         self._wants_usage, self._reader = wants_usage, SseReader()
         self._earlier, self._usage_event, self._done, self._finished = b"", b"", b"", False
 
@@ -65,10 +72,14 @@ class Relay:
 
     def take(self, received: bytes) -> bytes:
         """What the client gets now; maybe nothing. `UpstreamError` where an event never ends."""
-        if self._reader.between and _is_plain(received):
-            self.events += 1 + received.count(b"\n\ndata:")
-            self._finished = self._finished or _finishes(received)
-            return received
+        if not self._reader.rest:
+            front, back = self._front, self._back
+            alike = front and received.startswith(front) and received.endswith(back)
+            if alike and received.find(b'"', len(front), -len(back)) < 0:
+                return received
+            if _is_plain(received):
+                self._passes(received)
+                return received
         return b"".join([event.raw for event in self._reader.feed(received) if self._goes_on(event)])
 
     def ending(self, receipt: Receipt | None) -> bytes:
@@ -78,10 +89,15 @@ class Relay:
         usage_event = self._usage_event and receipt.inside(self._usage_event)
         return self._earlier + usage_event + receipt.comment() + self._done
 
+    def _passes(self, event: bytes) -> None:
+        """Note what a plain event says, and what stands around its first text."""
+        self._finished = self._finished or _finishes(event)
+        text = _TEXT.search(event)
+        self._front, self._back = (b"", b"") if text is None else (event[: text.start(1)], event[text.end(1) :])
+
     def _goes_on(self, event: Event) -> bool:
         if event.data is None:
             return True
-        self.events += 1
         said = event.data.strip()
         if said == DONE:
             self._done = event.raw
@@ -101,8 +117,8 @@ class Relay:
 def _is_plain(received: bytes) -> bool:
     """Whether these are whole events with nothing in them to look at."""
     return (
-        received.startswith(b"data:")
-        and received.endswith(b"}\n\n")
+        received[:5] == b"data:"
+        and received[-3:] == b"}\n\n"
         and (b'"usage"' not in received or received.count(b'"usage"') == received.count(b'"usage":null'))
         and b'"error"' not in received
         and DONE not in received
@@ -110,4 +126,4 @@ def _is_plain(received: bytes) -> bool:
 
 
 def _finishes(received: bytes) -> bool:
-    return _FINISHED.search(received) is not None
+    return _FINISHED[0] in received or _FINISHED[1] in received

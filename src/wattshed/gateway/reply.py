@@ -32,8 +32,9 @@ class Line(Protocol):
     def crowded(self) -> bool:
         """Whether the client reads too slowly for more to be written."""
 
-    def write(self, chunk: bytes) -> None:
-        """Send."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Sends."""
 
     async def cleared(self) -> None:
         """Wait until the client has read enough."""
@@ -63,11 +64,11 @@ class Reply:
         self.ended = True
         await self._write(front if self._silent else front + body)
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the status and headers of an answer whose length is not known yet."""
+    async def start(self, status: int, headers: Headers, piece: bytes = b"") -> None:
+        """Send the status and headers of an answer whose length is not known yet, with what is there of its body."""
         self._require(not self.started)
         framing = b"transfer-encoding: chunked\r\n" if self._chunks and status not in _BODILESS else b""
-        await self._write(self._head(status, headers, framing))
+        await self._write(self._head(status, headers, framing) + self._framed(piece))
 
     async def send(self, piece: bytes) -> None:
         """Send a piece of the body, and wait while the client reads slowly; `ClientGone` if it has left."""
@@ -75,22 +76,31 @@ class Reply:
             await self._line.cleared()
 
     def push(self, piece: bytes) -> bool:
-        """The same without waiting: whether there is room for more, else `cleared` says when."""
-        self._require(self.started and not self.ended)
-        if not piece or self._silent:  # a chunk of no bytes would end the answer
+        """The same without waiting: whether there is room for more, else `cleared` says when.
+
+        Written out, since it is called for every token of a stream.
+        """
+        line = self._line
+        if self.ended or not self.started:
+            self._require(False)
+        if not piece or self._silent:
             return True
-        return self._written(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece)
+        if line.gone:
+            raise ClientGone("the client has closed its connection")
+        line.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece)
+        return not line.crowded
 
     async def cleared(self) -> None:
         """Wait until the client has read enough."""
         await self._line.cleared()
 
-    async def end(self) -> None:
-        """Say that this was all."""
+    async def end(self, piece: bytes = b"") -> None:
+        """Say that this was all, after a last piece."""
         self._require(self.started and not self.ended)
         self.ended = True
-        if self._chunks and not self._silent:
-            await self._write(b"0\r\n\r\n")
+        last = self._framed(piece) + (b"0\r\n\r\n" if self._chunks and not self._silent else b"")
+        if last:
+            await self._write(last)
 
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         self._silent = self._method == "HEAD" or status in _BODILESS
@@ -103,16 +113,19 @@ class Reply:
         self.started = True
         return front
 
-    async def _write(self, chunk: bytes) -> None:
-        if not self._written(chunk):
-            await self._line.cleared()
+    def _framed(self, piece: bytes) -> bytes:
+        """A piece of the body as it goes out; one of no bytes would end the answer, and stays here."""
+        if not piece or self._silent:
+            return b""
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece
 
-    def _written(self, chunk: bytes) -> bool:
-        """Write; whether there is room for more."""
-        if self._line.gone:
+    async def _write(self, chunk: bytes) -> None:
+        line = self._line
+        if line.gone:
             raise ClientGone("the client has closed its connection")
-        self._line.write(chunk)
-        return not self._line.crowded
+        line.write(chunk)
+        if line.crowded:
+            await line.cleared()
 
     def _require(self, allowed: bool) -> None:
         if not allowed:

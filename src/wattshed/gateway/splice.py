@@ -12,13 +12,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 _KEY: Final = re.compile(r'[ \t\r\n,]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
-_COLON: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 
 _SCANNER: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 """Finds where a value ends. Numbers stay text: those of 5,000 digits, which Python would refuse, are JSON too."""
 
 
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _SPACES, _OPENING = b" \t\r\n", ord("{")
 _SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_MARKS: Final = bytes(set(range(256)) - set(b'{}[]"'))
@@ -57,20 +55,6 @@ def members(body: bytes) -> Iterator[Member]:
         yield Member(key, found.end(), at)
 
 
-def lone_value(body: bytes, name: str, value: bytes) -> Member | None:
-    """Where the value of the member `name` stands; `None` where that takes a search.
-
-    A short cut for an object that is known to have the member, and no escaped letters that could spell its key: a key
-    that is written once in all of the body is the member's own.
-    """
-    key = b'"%b"' % name.encode("ascii")
-    at = body.find(key)
-    colon = _COLON.match(body, at + len(key))
-    if colon is None or body.find(key, at + 1) >= 0:
-        return None
-    return Member(name, colon.end(), colon.end() + len(value))
-
-
 def spliced(body: bytes, edits: Iterable[Edit]) -> bytes:
     """The body with edits that do not overlap."""
     parts: list[bytes] = []
@@ -92,8 +76,7 @@ def is_object(body: bytes) -> bool:
 
 def is_deeper(body: bytes, most: int) -> bool:
     """Whether valid JSON is nested more deeply: few brackets never are, many are told from those within strings."""
-    brackets = body.translate(None, _NO_BRACKETS)
-    if brackets.count(b"{") + brackets.count(b"[") <= most:
+    if body.count(b"{") + body.count(b"[") <= most:
         return False
     marks = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_MARKS)
     brackets = b"".join(marks.split(b'"')[::2]).translate(_SQUARE)

@@ -32,23 +32,13 @@ class Event(NamedTuple):
 
 
 class SseReader:
-    """Puts the events of one stream together; `rest` is the half of one that has come so far."""
+    """Puts the events of one stream together; `rest` has come of the next one, and in the end is what is torn."""
 
-    __slots__ = ("_after_cr", "_crs", "_most_bytes", "_rest")
+    __slots__ = ("_after_cr", "_crs", "_most_bytes", "rest")
 
     def __init__(self, most_bytes: int = MOST_EVENT_BYTES) -> None:
-        self._most_bytes, self._rest = most_bytes, bytearray()
+        self._most_bytes, self.rest = most_bytes, bytearray()
         self._crs = self._after_cr = False
-
-    @property
-    def rest(self) -> bytes:
-        """What has come of the next event; once the stream has ended, what is torn."""
-        return bytes(self._rest)
-
-    @property
-    def between(self) -> bool:
-        """Whether all that came were whole events."""
-        return not self._rest
 
     def feed(self, received: bytes) -> list[Event]:
         """The events that are complete now, in order; `UpstreamError` where one never ends.
@@ -61,32 +51,32 @@ class SseReader:
                 return [Event(b"\n", None), *self.feed(received[1:])]
         self._crs |= b"\r" in received
         events = [_event(raw) for raw in (self._with_crs(received) if self._crs else self._with_lfs(received))]
-        self._crs &= bool(self._rest)
-        if len(self._rest) > self._most_bytes:
+        self._crs &= bool(self.rest)
+        if len(self.rest) > self._most_bytes:
             raise UpstreamError("malformed", f"an event of the stream is longer than {self._most_bytes} bytes")
         return events
 
     def _with_lfs(self, received: bytes) -> list[bytes]:
         """Whole events, where no CR is near: as engines write them."""
-        seen = max(len(self._rest) - 1, 0)
-        self._rest += received
-        end = self._rest.rfind(b"\n\n", seen)
+        seen = max(len(self.rest) - 1, 0)
+        self.rest += received
+        end = self.rest.rfind(b"\n\n", seen)
         if end < 0:
             return []
-        whole = bytes(self._rest[:end])
-        del self._rest[: end + 2]
+        whole = bytes(self.rest[:end])
+        del self.rest[: end + 2]
         return [raw + b"\n\n" for raw in whole.split(b"\n\n")]
 
     def _with_crs(self, received: bytes) -> list[bytes]:
         """Whole events, whatever ends their lines."""
-        seen, start = max(len(self._rest) - _HALF_END, 0), 0
-        self._rest += received
+        seen, start = max(len(self.rest) - _HALF_END, 0), 0
+        self.rest += received
         raws = []
-        for end in _END.finditer(self._rest, seen):
-            raws.append(bytes(self._rest[start : end.end()]))
+        for end in _END.finditer(self.rest, seen):
+            raws.append(bytes(self.rest[start : end.end()]))
             start = end.end()
-        del self._rest[:start]
-        self._after_cr = not self._rest and received.endswith(b"\r")
+        del self.rest[:start]
+        self._after_cr = not self.rest and received.endswith(b"\r")
         return raws
 
 

@@ -7,7 +7,7 @@ Nothing that could end a line gets into a head, whoever supplied it: that is a V
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -123,12 +123,11 @@ class UpstreamTimeouts:
         return min(self.first_byte_s, self.silence_s, self.idle_s, inf if self.whole_s is None else self.whole_s)
 
 
-def forwardable(headers: Headers) -> Headers:
-    """The headers that may go on to the other side: all but framing, and those that `Connection` names."""
-    dropped = FRAMING
+def forwardable(headers: Headers, *, dropped: Set[bytes] = FRAMING) -> Headers:
+    """The headers that may go on to the other side: all but those `dropped`, and those that `Connection` names."""
     for name, value in headers:
         if name == b"connection":
-            dropped |= {option.strip().lower() for option in value.split(b",")}
+            dropped = dropped | {option.strip().lower() for option in value.split(b",")}
     return tuple([header for header in headers if header[0] not in dropped])
 
 
@@ -150,9 +149,12 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
-def head(start: bytes, headers: Headers, framing: bytes) -> bytes:
-    """A whole head: first line, the headers but for framing, and our own framing; ValueError for a line too many."""
-    lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in FRAMING and _checked(header[0])]
+def head(start: bytes, headers: Headers, framing: bytes, *, written: Set[bytes] = FRAMING) -> bytes:
+    """A whole head: first line, the headers but for those `written` there, and our own framing.
+
+    ValueError for a line too many.
+    """
+    lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in written and _checked(header[0])]
     block = b"".join(lines)
     if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
         raise ValueError("the value of a header holds a line break or a zero byte")
