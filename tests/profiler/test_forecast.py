@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.predictors.batches import PAIR, batches, truth
@@ -113,6 +113,8 @@ def test_other_predictors_know_their_own_concurrency() -> None:
 
 
 @settings(deadline=None, max_examples=50)
+@example(m=1, n=1, window_s=1.0, cost_of=spread)  # one request just fills the window, and two where it is quicker
+@example(m=1, n=18, window_s=45.625, cost_of=spread)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.floats(0, 60), st.sampled_from([exact, spread]))
 def test_bounds_hold_the_value_and_the_least_time(m: int, n: int, window_s: float, cost_of: CostOf) -> None:
     """Whatever the cell, the interval holds its value, and no forecast is quicker than the windows asked for."""
