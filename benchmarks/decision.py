@@ -16,11 +16,11 @@ import numpy as np
 from wattshed.datasets.profiles import read_profile
 from wattshed.datasets.workloads import read_workload
 from wattshed.domain.cost import Objective
-from wattshed.gateway.asking import Ask
-from wattshed.gateway.live import Ticket
-from wattshed.gateway.placing import Placement
-from wattshed.gateway.router import Router
-from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.fleet.live import Ticket
+from wattshed.gateway.fleet.served import ServedSystem
+from wattshed.gateway.placing.asking import Ask
+from wattshed.gateway.placing.placement import Placement
+from wattshed.gateway.placing.router import Router
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.fixed import AllTo
 from wattshed.predictors.fit import fit

@@ -34,10 +34,10 @@ import yaml
 from gateway_wire import JSON, ask, cpu_s, free_port, role
 
 import wattshed
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.failures import UpstreamError
-from wattshed.gateway.keys_file import add_key
-from wattshed.gateway.wire import Headers, loop_factory
+from wattshed.gateway.settings.keys_file import add_key
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.failures import UpstreamError
+from wattshed.gateway.wire.http import Headers, loop_factory
 
 ROUNDS, REQUESTS, STREAMS, AT_ONCE = 3, 500, 64, 16
 RATE_HZ, PACED = 200.0, 400

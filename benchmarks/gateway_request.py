@@ -31,15 +31,15 @@ from gateway_wire import ANSWERED, ASKED, CHUNKS, DONE, EVENT, USAGE
 
 from gateway import documents
 from wattshed.gateway.app import YOUNG_OBJECTS, Gateway
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.connection import Connection
-from wattshed.gateway.keys_file import add_key
-from wattshed.gateway.ledger import Ledger
-from wattshed.gateway.ledger_store import open_store
-from wattshed.gateway.outgoing import Outgoing
-from wattshed.gateway.server import Server
-from wattshed.gateway.settings_file import read_settings
-from wattshed.gateway.wire import loop_factory
+from wattshed.gateway.ledger.ledger import Ledger
+from wattshed.gateway.ledger.store import open_store
+from wattshed.gateway.settings.file import read_settings
+from wattshed.gateway.settings.keys_file import add_key
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.connection import Connection
+from wattshed.gateway.wire.http import loop_factory
+from wattshed.gateway.wire.outgoing import Outgoing
+from wattshed.gateway.wire.server import Server
 
 REQUESTS, STREAMS, PASSES, AT_ONCE = 1000, 50, 5, 16
 SLICES, SLICE_REQUESTS, SLICE_STREAMS = 40, 120, 40

@@ -23,9 +23,9 @@ import aiohttp
 import psutil
 from aiohttp import web
 
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.server import Reply, Server
-from wattshed.gateway.wire import Headers, Request, forwardable, loop_factory
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.http import Headers, Request, forwardable, loop_factory
+from wattshed.gateway.wire.server import Reply, Server
 
 ROUNDS, REQUESTS, STREAMS, CHUNKS, AT_ONCE = 5, 2_000, 100, 64, 16
 PACE_S = 0.001

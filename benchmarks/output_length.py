@@ -21,8 +21,8 @@ import polars as pl
 from scipy.stats import kendalltau
 
 from wattshed.domain.arrays import Floats
-from wattshed.gateway.prefixes import PrefixIndex
-from wattshed.gateway.tokens import TokenEstimate
+from wattshed.gateway.placing.prefixes import PrefixIndex
+from wattshed.gateway.placing.tokens import TokenEstimate
 from wattshed.predictors.length import LengthKey, LengthPredictor
 
 TRACES = Path(__file__).resolve().parents[1] / ".." / "shared" / "reference" / "workloads"

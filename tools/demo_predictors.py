@@ -2,7 +2,7 @@
 
     python tools/demo_predictors.py
 
-Writes `src/wattshed/gateway/demo-predictors.json`: Llama-2 (7B) on M1-Pro and on Swing AMD+A100, fitted to
+Writes `src/wattshed/gateway/settings/demo-predictors.json`: Llama-2 (7B) on M1-Pro and on Swing AMD+A100, fitted to
 `bundled:wilkins2024` in the prefix form (no KV cache, as published) on the channel `total`. The resampled coefficients,
 which only totals over a workload ask for, keep five digits, so that the file is small. A second run writes the same
 bytes.
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from wattshed.datasets.profiles import read_profile
-from wattshed.gateway.settings_site import DEMO_PREDICTORS
+from wattshed.gateway.settings.site import DEMO_PREDICTORS
 from wattshed.predictors.curve import Curve
 from wattshed.predictors.file import save
 from wattshed.predictors.fit import fit

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from wattshed.cli.demo_replay import LABELS, replay_document, replay_section, replay_table, replay_words, sampled
 from wattshed.datasets.workloads import read_workload
-from wattshed.gateway.replaying import RULES, Replayed
+from wattshed.gateway.demo.replaying import RULES, Replayed
 
 KEPT = Replayed("argmin", "least cost", 200, 200, 200, {"mac": 60, "a100": 140}, 9e3, 8e3, 9e3, 10e3, 9e3)
 

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 import typer
 
+from tests.gateway.ledger.test_refitting import row, rows, worst
 from tests.gateway.serving import regression
-from tests.gateway.test_refitting import row, rows, worst
 from wattshed.cli import fit, ledger
 from wattshed.cli.frame import guarded
-from wattshed.gateway.ledger import Row
-from wattshed.gateway.ledger_store import open_store
+from wattshed.gateway.ledger.ledger import Row
+from wattshed.gateway.ledger.store import open_store
 from wattshed.predictors.file import load, save
 from wattshed.predictors.fit import Fitted
 

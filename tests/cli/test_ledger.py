@@ -10,8 +10,8 @@ import pytest
 from tests.cli.metering import Said, runner
 from wattshed.cli import ledger
 from wattshed.domain.schema import LEDGER
-from wattshed.gateway.ledger import CandidateCost, Row, Settlement
-from wattshed.gateway.ledger_store import open_store
+from wattshed.gateway.ledger.ledger import CandidateCost, Row, Settlement
+from wattshed.gateway.ledger.store import open_store
 
 NOW = datetime.now(UTC)
 ROW = Row(

@@ -15,14 +15,14 @@ import typer
 
 from wattshed.cli import serve
 from wattshed.cli.frame import guarded
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.settings import Settings
+from wattshed.gateway.settings.settings import Settings
+from wattshed.gateway.wire.client import Upstream
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gateway.yaml"
 BLAS = "OPENBLAS_NUM_THREADS"
 START = """
 import asyncio
-from wattshed.gateway.demo import demo_fleet
+from wattshed.gateway.demo.demo import demo_fleet
 
 async def start() -> None:
     async with demo_fleet() as fleet:

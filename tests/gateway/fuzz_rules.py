@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.gateway.fuzz_texts import TEXTS, Sent, cut
 from tests.gateway.fuzzing import Heard, Play
 from wattshed.domain.schema import RECEIPT_HEADERS
-from wattshed.gateway.relay import Relay
+from wattshed.gateway.api.relay import Relay
 
 EVENTS = st.sampled_from([*TEXTS, TEXTS[0].replace(b"\n", b"\r\n"), TEXTS[0].replace(b"\n", b"\r")])
 CUTS = st.lists(st.integers(0, 600), max_size=12)

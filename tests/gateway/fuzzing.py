@@ -17,13 +17,13 @@ import numpy as np
 from tests.gateway.fuzz_texts import Sent
 from tests.gateway.wires import engine, until
 from wattshed.gateway.app import Gateway
-from wattshed.gateway.demo import demo_fleet
+from wattshed.gateway.demo.demo import demo_fleet
 from wattshed.gateway.events import Event
-from wattshed.gateway.health import HealthSettings
-from wattshed.gateway.ledger import Row
-from wattshed.gateway.server import Server
-from wattshed.gateway.settings import Settings
-from wattshed.gateway.wire import UpstreamTimeouts, WireLimits, loop_factory
+from wattshed.gateway.fleet.health import HealthSettings
+from wattshed.gateway.ledger.ledger import Row
+from wattshed.gateway.settings.settings import Settings
+from wattshed.gateway.wire.http import UpstreamTimeouts, WireLimits, loop_factory
+from wattshed.gateway.wire.server import Server
 
 QUIET_S = 5.0
 """After so long a silence the gateway counts as hanging."""

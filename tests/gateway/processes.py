@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "gateway.yaml"
 
 ENGINE = """
 import asyncio, sys
-from wattshed.gateway.demo import DemoServer, demo_machines
+from wattshed.gateway.demo.demo import DemoServer, demo_machines
 
 async def main(name: str, port: int, speed_up: float, slots: int) -> None:
     server = DemoServer(demo_machines(speed_up, slots)[name])

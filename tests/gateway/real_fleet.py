@@ -24,8 +24,8 @@ import yaml
 
 from tests.engines.llama_cpp import MODEL, Llama
 from tests.gateway.tool_caller import ToolCaller, tool_caller
-from wattshed.gateway.cpu_share import cpu_s, quota_groups, within
-from wattshed.gateway.keys_file import add_key
+from wattshed.gateway.demo.cpu_share import cpu_s, quota_groups, within
+from wattshed.gateway.settings.keys_file import add_key
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 WATTSHED: Final = (sys.executable, "-m", "wattshed.cli.main")

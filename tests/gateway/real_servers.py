@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.gateway.real_fleet import ROOT, WATTSHED
-from wattshed.gateway.settings_site import BUNDLED
+from wattshed.gateway.settings.site import BUNDLED
 
 HOME: Final = ROOT / ".venv-vllm"
 MODEL: Final = "smollm2"

@@ -9,14 +9,14 @@ from time import monotonic
 import numpy as np
 
 from wattshed.gateway.app import Gateway
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.demo import DemoFleet, demo_fleet
-from wattshed.gateway.demo_faults import Fault
+from wattshed.gateway.demo.demo import DemoFleet, demo_fleet
+from wattshed.gateway.demo.faults import Fault
 from wattshed.gateway.events import Event
-from wattshed.gateway.ledger import Ledger, Row
-from wattshed.gateway.server import Server
-from wattshed.gateway.settings import Settings, SystemSettings
-from wattshed.gateway.wire import Headers, UpstreamTimeouts
+from wattshed.gateway.ledger.ledger import Ledger, Row
+from wattshed.gateway.settings.settings import Settings, SystemSettings
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.http import Headers, UpstreamTimeouts
+from wattshed.gateway.wire.server import Server
 
 CHAT = "/v1/chat/completions"
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from wattshed.domain.system import Limits
-from wattshed.gateway.asking import Ask
-from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.fleet.served import ServedSystem
+from wattshed.gateway.placing.asking import Ask
 from wattshed.predictors.batch import energy_basis, runtime_basis
 from wattshed.predictors.curve import Curve, CurvePredictor
 from wattshed.predictors.length import Forecast

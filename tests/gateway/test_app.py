@@ -11,10 +11,10 @@ import pytest
 
 from tests.gateway.scene import CHAT, Scene, busy, scene
 from wattshed.errors import InputError
-from wattshed.gateway.demo_faults import Fault
-from wattshed.gateway.keys_file import add_key
-from wattshed.gateway.settings import Secret
-from wattshed.gateway.wire import Headers
+from wattshed.gateway.demo.faults import Fault
+from wattshed.gateway.settings.keys_file import add_key
+from wattshed.gateway.settings.settings import Secret
+from wattshed.gateway.wire.http import Headers
 
 NOTHING = {"taken": (0, 0), "waiting": (0, 0), "in_flight": (0, 0)}
 

@@ -21,20 +21,20 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from tests.gateway.metering.test_agent import TOKEN, FakeMeter
 from tests.gateway.scene import Said, Scene, busy, scene
-from tests.gateway.test_agent import TOKEN, FakeMeter
 from tests.gateway.wires import Scripted, calling, engine, until
 from wattshed.gateway import story
-from wattshed.gateway.agent import Agent
 from wattshed.gateway.core import Core, Minds
-from wattshed.gateway.demo_faults import Fault, FaultKind
+from wattshed.gateway.demo.faults import Fault, FaultKind
 from wattshed.gateway.events import Event
-from wattshed.gateway.health import HealthSettings
-from wattshed.gateway.keys import KeyRing
-from wattshed.gateway.ledger import Ledger, Pace, Settlement
-from wattshed.gateway.ledger_store import open_store
-from wattshed.gateway.server import Server
-from wattshed.gateway.settings import AgentSettings, LimitSettings, Secret, Settings
+from wattshed.gateway.fleet.health import HealthSettings
+from wattshed.gateway.ledger.ledger import Ledger, Pace, Settlement
+from wattshed.gateway.ledger.store import open_store
+from wattshed.gateway.metering.agent import Agent
+from wattshed.gateway.settings.keys import KeyRing
+from wattshed.gateway.settings.settings import AgentSettings, LimitSettings, Secret, Settings
+from wattshed.gateway.wire.server import Server
 
 LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 """A socket that is closed with this is reset."""

@@ -18,7 +18,7 @@ import pytest
 
 from tests.gateway.processes import Serving, configure, engines, serving
 from tests.gateway.wires import Phone, calling
-from wattshed.gateway.client import Upstream
+from wattshed.gateway.wire.client import Upstream
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

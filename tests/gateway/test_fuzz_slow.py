@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.gateway import fuzz_rules
 from tests.gateway.fuzz_texts import answers, requests, sound_requests
 from tests.gateway.fuzzing import stage
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.reading import RequestReader
-from wattshed.gateway.wire import WireLimits, forwardable
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.http import WireLimits, forwardable
+from wattshed.gateway.wire.reading import RequestReader
 
 FUZZ_S = float(os.environ.get("WATTSHED_FUZZ_S", "60"))
 AT_ONCE = 200

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.gateway.real_servers import MODEL, Servers, real_servers
-from wattshed.gateway.cpu_share import cpu_s
+from wattshed.gateway.demo.cpu_share import cpu_s
 
 openai = pytest.importorskip("openai", reason="needs pip install openai")
 

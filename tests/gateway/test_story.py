@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.gateway.scene import scene
 from wattshed.domain.schema import LEDGER
-from wattshed.gateway.ledger import Row
+from wattshed.gateway.ledger.ledger import Row
 from wattshed.gateway.story import fresh_names
 
 KINDS = {"text": str, "number": float, "integer": int, "flag": bool, "instant": datetime}

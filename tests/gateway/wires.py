@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from wattshed.gateway.reply import Answering, Reply
-from wattshed.gateway.server import Server
-from wattshed.gateway.wire import Request, WireLimits, loop_factory
+from wattshed.gateway.wire.http import Request, WireLimits, loop_factory
+from wattshed.gateway.wire.reply import Answering, Reply
+from wattshed.gateway.wire.server import Server
 
 Result = TypeVar("Result")
 Scripted = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -18,7 +18,7 @@ class Station:
     queued_s: dict[int, float] = field(default_factory=dict)
 
     def wait_s(self, now_s: float) -> float:
-        """The wait that a router predicts: `gateway/live.py`."""
+        """The wait that a router predicts: `gateway/fleet/live.py`."""
         if len(self.ends_at_s) < self.slots:
             return 0.0
         left_s = sum(end - now_s for end in self.ends_at_s.values())

@@ -11,9 +11,9 @@ from wattshed.domain.arrays import Floats, Integers
 from wattshed.domain.cost import CostTable, Objective
 from wattshed.domain.operation import Operation
 from wattshed.domain.system import FleetState
-from wattshed.gateway.live import Ticket
-from wattshed.gateway.router import Router
-from wattshed.gateway.served import ServedSystem
+from wattshed.gateway.fleet.live import Ticket
+from wattshed.gateway.fleet.served import ServedSystem
+from wattshed.gateway.placing.router import Router
 from wattshed.policies.argmin import Argmin
 from wattshed.policies.fixed import AllTo, Random, RoundRobin, ShortestQueue
 from wattshed.policies.policy import Policy, place

@@ -12,7 +12,7 @@ from wattshed.cli.meters import MetersFlag
 from wattshed.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from wattshed.gateway.agent import Agent
+    from wattshed.gateway.metering.agent import Agent
     from wattshed.meters.meter import Meter
 
 EXAMPLES: Final = (
@@ -40,8 +40,8 @@ def command(
     from asyncio import Runner
 
     from wattshed.cli.meter_choice import named, open_meters, present
-    from wattshed.gateway.agent import Agent, require_token
-    from wattshed.gateway.wire import loop_factory
+    from wattshed.gateway.metering.agent import Agent, require_token
+    from wattshed.gateway.wire.http import loop_factory
     from wattshed.meters.combined import Combined
 
     token = _token(token_file)
@@ -61,7 +61,7 @@ async def _serve(agent: "Agent", host: str, port: int, name: str) -> None:
     """Listen until SIGTERM or SIGINT."""
     from asyncio import Event, get_running_loop
 
-    from wattshed.gateway.server import Server
+    from wattshed.gateway.wire.server import Server
 
     server, stopped = Server(agent.answering), Event()
     for number in (signal.SIGTERM, signal.SIGINT):

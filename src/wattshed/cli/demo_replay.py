@@ -1,7 +1,7 @@
 """The part of `wattshed demo` that serves: requests of Alpaca's lengths through the gateway, policy by policy.
 
-`gateway/replaying.py` does the work; here are the lengths, the bars that show how far it is, and what it came to, as a
-table for the terminal and the page.
+`gateway/demo/replaying.py` does the work; here are the lengths, the bars that show how far it is, and what it came to,
+as a table for the terminal and the page.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from wattshed.domain.query import Query, Workload
-    from wattshed.gateway.replaying import Replayed
+    from wattshed.gateway.demo.replaying import Replayed
     from wattshed.report.page import Section
 
 SPEED_UP: Final = 600.0
@@ -65,7 +65,7 @@ def replay_all(queries: Sequence["Query"], speed_up: float = SPEED_UP) -> list["
     """What each policy comes to, all of them at the same time, with a bar for each on stderr."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from wattshed.gateway.wire import loop_factory
+    from wattshed.gateway.wire.http import loop_factory
 
     columns = TextColumn("{task.description:<30}"), BarColumn(), MofNCompleteColumn()
     with (
@@ -79,7 +79,7 @@ def replay_all(queries: Sequence["Query"], speed_up: float = SPEED_UP) -> list["
 @contextmanager
 def _drift_untold() -> Iterator[None]:
     """No warnings of drift in the block: next to machines so quick, the gateway's own milliseconds look like it."""
-    logger = logging.getLogger("wattshed.gateway.drift")
+    logger = logging.getLogger("wattshed.gateway.telemetry.drift")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -89,7 +89,7 @@ def _drift_untold() -> Iterator[None]:
 
 
 async def _replay_all(queries: Sequence["Query"], speed_up: float, progress: "Progress") -> list["Replayed"]:
-    from wattshed.gateway.replaying import RULES, Rule, replay
+    from wattshed.gateway.demo.replaying import RULES, Rule, replay
 
     async def one(rule: Rule) -> "Replayed":
         bar = progress.add_task(LABELS[rule], total=len(queries))

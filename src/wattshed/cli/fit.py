@@ -92,7 +92,7 @@ def command(
 
 def _fit_ledger(source: LedgerSource, kind: PredictorKind, channel: Channel, out: Path, *, as_json: bool) -> None:
     """The same from a ledger. Where only the seconds are learned there is nothing to check the joules against."""
-    from wattshed.gateway.borrowing import completed
+    from wattshed.gateway.ledger.borrowing import completed
     from wattshed.predictors.file import save
     from wattshed.predictors.fit import fit
 

@@ -11,7 +11,7 @@ from wattshed.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wattshed.gateway.refitting import Lessons
+    from wattshed.gateway.ledger.refitting import Lessons
     from wattshed.predictors.fit import Fitted
 
 
@@ -40,8 +40,8 @@ class LedgerSource:
 
     def lessons(self, kind: PredictorKind, channel: Channel) -> "Lessons":
         """What the rows teach."""
-        from wattshed.gateway.ledger_store import opened
-        from wattshed.gateway.refitting import lessons_of
+        from wattshed.gateway.ledger.refitting import lessons_of
+        from wattshed.gateway.ledger.store import opened
 
         period = instant("--since", self.since), instant("--until", self.until)
         base = self._base(kind, channel)

@@ -16,7 +16,7 @@ def command(
     json_: JsonFlag = False,
 ) -> None:
     """Make a key, print it once, and keep nothing of it but its hash."""
-    from wattshed.gateway.keys_file import add_key
+    from wattshed.gateway.settings.keys_file import add_key
 
     key = add_key(keys, name)
     document = {"name": name, "key": key, "keys": str(keys)}

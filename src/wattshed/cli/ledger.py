@@ -13,7 +13,7 @@ from wattshed.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wattshed.gateway.ledger_store import SystemSums
+    from wattshed.gateway.ledger.store import SystemSums
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed ledger show ledger.db[/]  ·  "
@@ -47,7 +47,7 @@ def command(
 
 
 def _sum_up(ledger: str, period: tuple[datetime | None, datetime | None], *, as_json: bool) -> None:
-    from wattshed.gateway.ledger_store import opened
+    from wattshed.gateway.ledger.store import opened
 
     with opened(ledger) as store:
         sums = store.sums(*period)
@@ -57,7 +57,7 @@ def _sum_up(ledger: str, period: tuple[datetime | None, datetime | None], *, as_
 
 def _export(ledger: str, period: tuple[datetime | None, datetime | None], out: Path, *, as_json: bool) -> None:
     from wattshed.cli.ledger_parquet import write_parquet
-    from wattshed.gateway.ledger_store import opened
+    from wattshed.gateway.ledger.store import opened
 
     with opened(ledger) as store:
         rows = write_parquet(store.rows(*period), out)
@@ -65,7 +65,7 @@ def _export(ledger: str, period: tuple[datetime | None, datetime | None], out: P
 
 
 def _prune(ledger: str, keep_days: float | None, *, as_json: bool) -> None:
-    from wattshed.gateway.ledger_store import opened
+    from wattshed.gateway.ledger.store import opened
 
     if keep_days is None:
         raise UsageError("prune deletes rows for good; say with --keep-days how many days to leave")

@@ -11,7 +11,7 @@ import polars as pl
 
 from wattshed.domain.schema import LEDGER
 from wattshed.errors import MissingError
-from wattshed.gateway.ledger import Row
+from wattshed.gateway.ledger.ledger import Row
 
 _TYPES: Final = {
     "text": pl.String(),

@@ -14,8 +14,8 @@ from wattshed.errors import CheckFailedError, InputError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wattshed.gateway.settings import Settings
-    from wattshed.gateway.settings_assembly import Overrides
+    from wattshed.gateway.settings.assembly import Overrides
+    from wattshed.gateway.settings.settings import Settings
 
 EXAMPLES: Final = (
     "Examples: [bold]wattshed serve --demo[/]  ·  [bold]wattshed serve --config gateway.yaml[/]  ·  "
@@ -51,7 +51,7 @@ def command(
     Stops at once at Ctrl-C or SIGTERM for new requests, and when open streams have ended.
     """
     _keep_blas_single()
-    from wattshed.gateway.settings_assembly import Overrides
+    from wattshed.gateway.settings.assembly import Overrides
 
     if demo == (config is not None):
         raise UsageError("give either --config FILE or --demo")
@@ -72,7 +72,7 @@ def command(
         _report(config, settings, as_json=json_)
     else:
         from wattshed.gateway.app import serve
-        from wattshed.gateway.logs import start_logs
+        from wattshed.gateway.telemetry.logs import start_logs
 
         def again() -> "Settings":
             read = _read(config, overrides, validate=False, as_json=False)
@@ -93,7 +93,7 @@ def _keep_blas_single() -> None:
 
 def _read(config: Path, overrides: "Overrides", *, validate: bool, as_json: bool) -> "Settings":
     """The settings; all defects are listed before the error that says how many there are."""
-    from wattshed.gateway.settings_file import parse_settings
+    from wattshed.gateway.settings.file import parse_settings
 
     settings, defects = parse_settings(config, os.environ, overrides)
     if settings is not None:
@@ -119,7 +119,7 @@ def _show(settings: "Settings", *, as_json: bool) -> None:
     """Every setting, defaults included; as YAML for people."""
     import yaml
 
-    from wattshed.gateway.settings_file import shown
+    from wattshed.gateway.settings.file import shown
 
     document = shown(settings)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120).rstrip()
@@ -127,7 +127,7 @@ def _show(settings: "Settings", *, as_json: bool) -> None:
 
 
 def _demo(overrides: "Overrides", speed_up: float, *, only_show: bool, as_json: bool) -> None:
-    from wattshed.gateway.demo import demo_fleet
+    from wattshed.gateway.demo.demo import demo_fleet
 
     async def run() -> None:
         async with demo_fleet(speed_up=speed_up) as fleet:
@@ -136,7 +136,7 @@ def _demo(overrides: "Overrides", speed_up: float, *, only_show: bool, as_json: 
                 _show(settings, as_json=as_json)
                 return
             from wattshed.gateway.app import serve
-            from wattshed.gateway.logs import start_logs
+            from wattshed.gateway.telemetry.logs import start_logs
 
             start_logs(settings.log)
             for name, url in fleet.urls.items():
@@ -148,7 +148,7 @@ def _demo(overrides: "Overrides", speed_up: float, *, only_show: bool, as_json: 
 
 def _embedded(overrides: "Overrides", core_w: tuple[float, float] | None, *, only_show: bool, as_json: bool) -> None:
     from wattshed.cli.serve_embedded import serve_embedded, settings_of_embedded
-    from wattshed.gateway.demo_embedded import CORE_W
+    from wattshed.gateway.demo.embedded import CORE_W
 
     async def run() -> None:
         if only_show:
@@ -179,7 +179,7 @@ def _run(main: Coroutine[None, None, None]) -> None:
     """Run to the end on the quickest event loop there is."""
     from asyncio import Runner
 
-    from wattshed.gateway.wire import loop_factory
+    from wattshed.gateway.wire.http import loop_factory
 
     with Runner(loop_factory=loop_factory()) as runner:
         runner.run(main)

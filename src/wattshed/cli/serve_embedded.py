@@ -8,9 +8,9 @@ from wattshed.cli.frame import stderr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wattshed.gateway.demo_embedded import EmbeddedFleet
-    from wattshed.gateway.settings import Settings
-    from wattshed.gateway.settings_assembly import Overrides
+    from wattshed.gateway.demo.embedded import EmbeddedFleet
+    from wattshed.gateway.settings.assembly import Overrides
+    from wattshed.gateway.settings.settings import Settings
 
 KEPT = {
     "quota": "by quotas",
@@ -23,9 +23,9 @@ async def serve_embedded(
 ) -> None:
     """Start and measure the engines, and serve until SIGTERM or Ctrl-C."""
     from wattshed.gateway.app import serve
-    from wattshed.gateway.demo_embedded import embedded_fleet
-    from wattshed.gateway.demo_llama import weights
-    from wattshed.gateway.logs import start_logs
+    from wattshed.gateway.demo.embedded import embedded_fleet
+    from wattshed.gateway.demo.llama import weights
+    from wattshed.gateway.telemetry.logs import start_logs
 
     weights()  # before anything is announced that cannot be
     say("starting two engines, and measuring them for some 20 s")
@@ -38,7 +38,7 @@ async def serve_embedded(
 
 async def settings_of_embedded(overrides: "Overrides", core_w: tuple[float, float]) -> "Settings":
     """The settings that would be served with; the engines are started and measured for them."""
-    from wattshed.gateway.demo_embedded import embedded_fleet
+    from wattshed.gateway.demo.embedded import embedded_fleet
 
     async with embedded_fleet(core_w) as fleet:
         return fleet.settings(overrides)

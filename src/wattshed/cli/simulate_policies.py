@@ -82,7 +82,7 @@ def _of_gateway(text: str, name: str, given: str, of: tuple[tuple[str, ...], "Ob
     """A policy by its kind and keys in gateway.yaml."""
     from pydantic import TypeAdapter, ValidationError
 
-    from wattshed.gateway.settings_policies import PolicyPart
+    from wattshed.gateway.settings.policies import PolicyPart
 
     names, objective = of
     keys = {"system": given} if name == "all_to" else _keys(text, given)
@@ -129,7 +129,7 @@ def _first(error: "ValueError") -> str:
 
 
 def _priced(text: str, given: str, evaluator: "Evaluator", objective: "Objective") -> "Policy":
-    from wattshed.gateway.slot_prices import read_prices
+    from wattshed.gateway.placing.slot_prices import read_prices
 
     if not given:
         raise UsageError(f"--policy {text}: wants the plan.json of `wattshed plan --capacity`, like priced:plan.json")
@@ -137,7 +137,7 @@ def _priced(text: str, given: str, evaluator: "Evaluator", objective: "Objective
 
 
 def _self_tuned(text: str, given: str, evaluator: "Evaluator", objective: "Objective") -> Rule:
-    from wattshed.gateway.slot_prices import Tuning
+    from wattshed.gateway.placing.slot_prices import Tuning
     from wattshed.policies.priced import Priced
 
     period_s = _number(given) if given else Tuning().every_s

@@ -1,6 +1,6 @@
 """A run whose policy tunes itself: each period its prices are set anew, from the work that was sent to each system.
 
-As in the gateway (`gateway/slot_prices.py`): the same loop, target and measure of work.
+As in the gateway (`gateway/placing/slot_prices.py`): the same loop, target and measure of work.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ def simulate_tuned(scenario: "Scenario", objective: "Objective", *, period_s: fl
     """The run, under the policy that it ended with; the first period knows no prices."""
     import numpy as np
 
-    from wattshed.gateway.slot_prices import Tuning
+    from wattshed.gateway.placing.slot_prices import Tuning
     from wattshed.policies.price_loop import PriceLoop
     from wattshed.policies.priced import Priced
     from wattshed.simulator.run import Simulation

@@ -25,31 +25,31 @@ import msgspec
 import numpy as np
 
 from wattshed.errors import WattshedError
-from wattshed.gateway.board import Board, event_of
-from wattshed.gateway.board_views import Standing
+from wattshed.gateway.api.body import ROUTES, Route
+from wattshed.gateway.api.endpoints import METHODS
+from wattshed.gateway.api.openapi import document
 from wattshed.gateway.core import Core, Minds
-from wattshed.gateway.counts import PAGE_TYPE
-from wattshed.gateway.dashboard import read_page
-from wattshed.gateway.endpoints import METHODS
 from wattshed.gateway.events import Event, Names, SystemLoad
 from wattshed.gateway.exchange import Exchange
-from wattshed.gateway.failures import ClientGone
-from wattshed.gateway.keys import KeyRing
-from wattshed.gateway.ledger import Ledger, Pace, Row, Settlement
-from wattshed.gateway.openai_body import ROUTES, Route
-from wattshed.gateway.openapi import document
-from wattshed.gateway.polling import Polling, over, parts_of
-from wattshed.gateway.refusals import Refusal
-from wattshed.gateway.reply import Reply
-from wattshed.gateway.routing import routed
-from wattshed.gateway.server import Server
-from wattshed.gateway.settings import Settings
-from wattshed.gateway.slot_prices import prices_of
-from wattshed.gateway.telemetry import Telemetry
-from wattshed.gateway.wire import Headers, Request
+from wattshed.gateway.ledger.ledger import Ledger, Pace, Row, Settlement
+from wattshed.gateway.metering.polling import Polling, over, parts_of
+from wattshed.gateway.metrics.counts import PAGE_TYPE
+from wattshed.gateway.placing.routing import routed
+from wattshed.gateway.placing.slot_prices import prices_of
+from wattshed.gateway.settings.keys import KeyRing
+from wattshed.gateway.settings.settings import Settings
+from wattshed.gateway.telemetry.board import Board, event_of
+from wattshed.gateway.telemetry.board_views import Standing
+from wattshed.gateway.telemetry.dashboard import read_page
+from wattshed.gateway.telemetry.telemetry import Telemetry
+from wattshed.gateway.wire.failures import ClientGone
+from wattshed.gateway.wire.http import Headers, Request
+from wattshed.gateway.wire.refusals import Refusal
+from wattshed.gateway.wire.reply import Reply
+from wattshed.gateway.wire.server import Server
 
 if TYPE_CHECKING:
-    from wattshed.gateway.tracing import Tracing
+    from wattshed.gateway.telemetry.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -359,7 +359,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     """What tells OpenTelemetry's collector; without one nothing of it is loaded."""
     if settings.otel is None:
         return None
-    from wattshed.gateway.tracing import Tracing
+    from wattshed.gateway.telemetry.tracing import Tracing
 
     return Tracing.to(settings.otel)
 
@@ -368,7 +368,7 @@ def _ledger(settings: Settings) -> Ledger | None:
     """The ledger, open; without one no database is loaded."""
     if settings.ledger is None:
         return None
-    from wattshed.gateway.ledger_store import open_store
+    from wattshed.gateway.ledger.store import open_store
 
     return Ledger(open_store(settings.ledger.whole_url()), Pace(keep_s=settings.ledger.keep_s))
 
@@ -377,7 +377,7 @@ def _keys(settings: Settings) -> KeyRing:
     """The keys; without a file of them nothing that reads files is loaded."""
     if settings.keys_file is None:
         return KeyRing()
-    from wattshed.gateway.keys_file import read_keys
+    from wattshed.gateway.settings.keys_file import read_keys
 
     return read_keys(settings.keys_file)
 

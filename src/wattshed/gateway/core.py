@@ -16,27 +16,27 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec import structs
 
-from wattshed.gateway.admission import Allowances, Slots
-from wattshed.gateway.among import among, priced_among
-from wattshed.gateway.client import Upstream
-from wattshed.gateway.energy import NodeEnergy, Terms, Tokens
-from wattshed.gateway.failures import UpstreamError
-from wattshed.gateway.fleet_part import Shared
-from wattshed.gateway.health import Health
-from wattshed.gateway.keys import KeyRing
-from wattshed.gateway.ledger import Settlement
-from wattshed.gateway.live import LiveFleet
-from wattshed.gateway.metering import Metering
-from wattshed.gateway.openai_body import Call
-from wattshed.gateway.prefixes import PrefixIndex
-from wattshed.gateway.router import Router
-from wattshed.gateway.served import ServedSystem
-from wattshed.gateway.settings import AgentSettings, Serving, Settings, SystemSettings
-from wattshed.gateway.slot_prices import KnownPrices, SlotPrices, begun
+from wattshed.gateway.api.body import Call
+from wattshed.gateway.api.usage import Usage
+from wattshed.gateway.attribution.energy import NodeEnergy, Terms, Tokens
+from wattshed.gateway.fleet.admission import Allowances, Slots
+from wattshed.gateway.fleet.health import Health
+from wattshed.gateway.fleet.live import LiveFleet
+from wattshed.gateway.fleet.part import Shared
+from wattshed.gateway.fleet.served import ServedSystem
+from wattshed.gateway.ledger.ledger import Settlement
+from wattshed.gateway.metering.nodes import Metering
+from wattshed.gateway.placing.among import among, priced_among
+from wattshed.gateway.placing.prefixes import PrefixIndex
+from wattshed.gateway.placing.router import Router
+from wattshed.gateway.placing.slot_prices import KnownPrices, SlotPrices, begun
+from wattshed.gateway.placing.tokens import TokenEstimate
+from wattshed.gateway.settings.keys import KeyRing
+from wattshed.gateway.settings.settings import AgentSettings, Serving, Settings, SystemSettings
 from wattshed.gateway.story import fresh_names
-from wattshed.gateway.tokens import TokenEstimate
-from wattshed.gateway.usage import Usage
-from wattshed.gateway.wire import bearer
+from wattshed.gateway.wire.client import Upstream
+from wattshed.gateway.wire.failures import UpstreamError
+from wattshed.gateway.wire.http import bearer
 from wattshed.policies.policy import Policy
 from wattshed.policies.priced import Priced
 from wattshed.predictors.batch import BatchPredictor

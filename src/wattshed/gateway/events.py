@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from wattshed.domain.plan import Interval
-from wattshed.gateway.energy import Window
-from wattshed.gateway.ledger import LedgerState, Row, Settlement
+from wattshed.gateway.attribution.energy import Window
+from wattshed.gateway.ledger.ledger import LedgerState, Row, Settlement
 from wattshed.predictors.curve import CurvePredictor
 
 

@@ -18,20 +18,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from wattshed.gateway.asking import Bar, NoSystemError
+from wattshed.gateway.api.body import PATHS, Route, rewritten
+from wattshed.gateway.attribution.energy import Tokens
 from wattshed.gateway.core import Attempt, Core, ModelDesk, Stand
-from wattshed.gateway.energy import Tokens
 from wattshed.gateway.events import Attempted, Called, Event, Placed, Solo
-from wattshed.gateway.failures import ClientGone, UpstreamError
+from wattshed.gateway.fleet.live import Outcome, Ticket
 from wattshed.gateway.foresight import foresee
-from wattshed.gateway.live import Outcome, Ticket
-from wattshed.gateway.openai_body import PATHS, Route, rewritten
 from wattshed.gateway.passing import Passing, request_headers
-from wattshed.gateway.placing import Placement
-from wattshed.gateway.refusals import Kind, Refusal, sse_error
-from wattshed.gateway.reply import Reply
+from wattshed.gateway.placing.asking import Bar, NoSystemError
+from wattshed.gateway.placing.placement import Placement
 from wattshed.gateway.story import Story
-from wattshed.gateway.wire import Request
+from wattshed.gateway.wire.failures import ClientGone, UpstreamError
+from wattshed.gateway.wire.http import Request
+from wattshed.gateway.wire.refusals import Kind, Refusal, sse_error
+from wattshed.gateway.wire.reply import Reply
 
 _log: Final = logging.getLogger(__name__)
 

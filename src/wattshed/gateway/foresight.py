@@ -5,15 +5,15 @@ Nothing here waits; what is wrong with the request is a `Refusal`, and then noth
 
 from typing import Final
 
-from wattshed.gateway.asking import Ask
-from wattshed.gateway.conversation import BLOCK_BYTES
+from wattshed.gateway.api.body import Call, Route, read_call
+from wattshed.gateway.api.wanted import wanted_of
 from wattshed.gateway.core import Core, ModelDesk
-from wattshed.gateway.openai_body import Call, Route, read_call
-from wattshed.gateway.refusals import Refusal
-from wattshed.gateway.settings import Named
+from wattshed.gateway.placing.asking import Ask
+from wattshed.gateway.placing.conversation import BLOCK_BYTES
+from wattshed.gateway.settings.settings import Named
 from wattshed.gateway.story import Story
-from wattshed.gateway.wanted import wanted_of
-from wattshed.gateway.wire import Request
+from wattshed.gateway.wire.http import Request
+from wattshed.gateway.wire.refusals import Refusal
 from wattshed.predictors.length import Forecast, LengthKey
 
 _MOST_NAME: Final = 80

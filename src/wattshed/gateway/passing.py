@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from wattshed.domain.schema import RECEIPT_HEADERS
-from wattshed.gateway.answer import Answer
-from wattshed.gateway.failures import UpstreamError
-from wattshed.gateway.relay import Relay
-from wattshed.gateway.reply import Reply
-from wattshed.gateway.settings import SystemSettings
+from wattshed.gateway.api.relay import Relay
+from wattshed.gateway.api.usage import said_in
+from wattshed.gateway.api.wanted import OURS
+from wattshed.gateway.settings.settings import SystemSettings
 from wattshed.gateway.story import Story
-from wattshed.gateway.usage import said_in
-from wattshed.gateway.wanted import OURS
-from wattshed.gateway.wire import FRAMING, Headers, Request, bearer, forwardable
+from wattshed.gateway.wire.answer import Answer
+from wattshed.gateway.wire.failures import UpstreamError
+from wattshed.gateway.wire.http import FRAMING, Headers, Request, bearer, forwardable
+from wattshed.gateway.wire.reply import Reply
 
 MOST_ANSWER_BYTES: Final = 64 * 2**20
 """Longest answer that is held as a whole; what is streamed has no limit."""

@@ -12,17 +12,17 @@ import msgspec
 import numpy as np
 
 from wattshed.domain.plan import Decision
-from wattshed.gateway.asking import Ask
-from wattshed.gateway.keys import ANYBODY, Key
-from wattshed.gateway.ledger import CandidateCost, Row
-from wattshed.gateway.openai_body import Call
-from wattshed.gateway.placing import Placement
-from wattshed.gateway.pricing import Price
-from wattshed.gateway.receipt import Method, Receipt
-from wattshed.gateway.refusals import Refusal
-from wattshed.gateway.settings import Serving
-from wattshed.gateway.usage import Usage
-from wattshed.gateway.wire import Request
+from wattshed.gateway.api.body import Call
+from wattshed.gateway.api.receipt import Method, Receipt
+from wattshed.gateway.api.usage import Usage
+from wattshed.gateway.ledger.ledger import CandidateCost, Row
+from wattshed.gateway.placing.asking import Ask
+from wattshed.gateway.placing.placement import Placement
+from wattshed.gateway.placing.pricing import Price
+from wattshed.gateway.settings.keys import ANYBODY, Key
+from wattshed.gateway.settings.settings import Serving
+from wattshed.gateway.wire.http import Request
+from wattshed.gateway.wire.refusals import Refusal
 from wattshed.predictors.length import LengthKey
 from wattshed.units import S_PER_MS
 

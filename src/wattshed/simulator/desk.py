@@ -6,8 +6,8 @@ those queueing needing q seconds,
 
     wait_s = 2 (r / k) / (k + 1) + q / k
 
-as `gateway/live.py` predicts it, who has outlived its prediction having 0 s left. Within a machine the replica with the
-fewest queries is offered, the lowest of equals.
+as `gateway/fleet/live.py` predicts it, who has outlived its prediction having 0 s left. Within a machine the replica
+with the fewest queries is offered, the lowest of equals.
 """
 
 from wattshed.policies.policy import Candidate

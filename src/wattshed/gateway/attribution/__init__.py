@@ -1,0 +1,1 @@
+"""The joules of a node, split over the requests that were there."""

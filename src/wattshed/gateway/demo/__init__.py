@@ -1,0 +1,1 @@
+"""A fleet to try the gateway on, without hardware."""

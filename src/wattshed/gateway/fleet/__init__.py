@@ -1,0 +1,1 @@
+"""What every machine is doing: slots, queues, health, sleep."""

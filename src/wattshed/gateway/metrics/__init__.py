@@ -1,0 +1,1 @@
+"""Numbers that are counted here and read by Prometheus."""

@@ -1,0 +1,1 @@
+"""What `gateway.yaml` says, and the keys of clients."""

@@ -1,0 +1,1 @@
+"""What the gateway tells of itself: metrics, dashboard, traces, logs, and an alarm for drift."""
