@@ -2,14 +2,18 @@
 
 Run by `make bench`. Half of the systems are priced by the prefix form and half by the batch form, each forecast has 32
 lengths, 16 requests run beside it, and the policy is the per-query optimum. Each figure is the mean over all requests
-of the quickest of some passes, in CPU time of the thread, so that what else the machine does counts little.
+of the quickest of some passes, in CPU time of the thread, so that what else the machine does counts little. NumPy has
+one thread, as `wattshed serve` gives it.
 """
 
 import gc
 import itertools
+import os
 import time
 from collections import deque
 from typing import NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read as NumPy loads
 
 import numpy as np
 

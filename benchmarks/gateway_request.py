@@ -7,8 +7,9 @@ Each figure is the least of some passes. `--profile` prints where the time goes 
 
     ms/request, /stream   CPU of the whole process; a stream has 64 chunks, each in a read of its own
 
-`--against SRC` holds this version of the code against another one's `src`: two processes take turns in slices of some
-60 ms, so that a machine which is now quick and now slow is so for both. It prints the medians and that of the ratios.
+`--against SRC` holds this version of the code against another one's `src`, in a checkout of its own, whose copy of this
+script is run: two processes take turns in slices of some 60 ms, so that a machine which is now quick and now slow is so
+for both. It prints the medians and that of the ratios.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `wattshed serve` does, before NumPy loads
 
 from gateway_wire import ANSWERED, ASKED, CHUNKS, DONE, EVENT, USAGE
 
@@ -200,7 +203,7 @@ def held_against(sources: Sequence[Path]) -> None:
     """Print medians of both versions, and how many times the CPU of the first the second takes."""
     twins = [
         subprocess.Popen(
-            [sys.executable, __file__, "--slices"],
+            [sys.executable, source.parent / "benchmarks" / Path(__file__).name, "--slices"],
             env={**os.environ, "PYTHONPATH": str(source)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
