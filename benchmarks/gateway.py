@@ -135,8 +135,11 @@ class Lane:
         answer = await client.send("GET", "/metrics", self.headers)
         page = (await answer.whole(1 << 24)).decode()
         client.close()
-        said = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("wattshed_decision_seconds_"))
+        said = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("wattshed_"))
         count = float(said.get("wattshed_decision_seconds_count", 0))
+        rows = sum(float(value) for name, value in said.items() if name.startswith("wattshed_requests_total"))
+        if count != rows:  # an answer had gone out by then, so nobody else would notice
+            raise RuntimeError(f"{self.name}: {count:.0f} requests were placed, and {rows:.0f} have a row; see its log")
         return float(said["wattshed_decision_seconds_sum"]) / count if count else None
 
     def row(self, direct: "Lane", placing_s: float | None) -> str:
