@@ -6,9 +6,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tests.gateway.faults.play import Hands, heard, metered
 from tests.gateway.metering.test_agent import TOKEN, FakeMeter
 from tests.gateway.scene import Scene, scene
-from tests.gateway.test_faults import Hands, heard, metered
 from tests.gateway.wires import until
 from wattshed.domain.energy import Part
 from wattshed.gateway.attribution.energy import NodeEnergy, Terms, Tokens
