@@ -49,7 +49,7 @@ MOST_TOLD: Final = 256
 _COUNTED_TOGETHER: Final = frozenset({Row, Placed, Attempted})
 """What every request tells; the rest is rare, and counted as it comes."""
 
-_RECORDS: Final = (Row, Settlement)
+_RECORDS: Final = frozenset({Row, Settlement})
 """What is kept longer than a number, and all that the ledger and the dashboard hear of."""
 
 
@@ -78,9 +78,11 @@ class Telemetry:
 
     def tell(self, event: Event) -> None:
         """Count an event and hand it to whoever listens; never raises."""
-        if type(event) in _COUNTED_TOGETHER:
-            self._told.append(event)
-            if len(self._told) >= MOST_TOLD:
+        kind = type(event)
+        if kind in _COUNTED_TOGETHER:
+            told = self._told
+            told.append(event)
+            if len(told) >= MOST_TOLD:
                 self._count()
         elif isinstance(event, Settlement):
             self._settled(event)
@@ -88,7 +90,7 @@ class Telemetry:
             self._checked(self.drift.ran(event))
         elif isinstance(event, NodeWindow):  # traces are a hook's business
             self._node(event)
-        for hook in self._hooks_of_records if isinstance(event, _RECORDS) else self._hooks:
+        for hook in self._hooks_of_records if kind in _RECORDS else self._hooks:
             try:
                 hook(event)
             except Exception:  # the boundary to code that is not ours: a request must not fail for who listens

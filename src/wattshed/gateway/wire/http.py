@@ -134,9 +134,9 @@ def firsts(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 def forwardable(headers: Headers, *, dropped: Set[bytes] = FRAMING) -> Headers:
     """The headers that may go on to the other side: all but those `dropped`, and those that `Connection` names."""
-    for name, value in headers:
-        if name == b"connection":
-            dropped = dropped | {option.strip().lower() for option in value.split(b",")}
+    if b"connection" in dict(headers):
+        options = b",".join([value for name, value in headers if name == b"connection"])
+        dropped = dropped | {option.strip().lower() for option in options.split(b",")}
     return tuple([header for header in headers if header[0] not in dropped])
 
 
