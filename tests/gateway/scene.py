@@ -98,7 +98,7 @@ async def scene(
             if isinstance(event, Row):
                 rows.append(event)
 
-        gateway.tell = kept  # type: ignore[method-assign]  # listens, and lets everything pass
+        gateway.tell = kept  # listens, and lets everything pass
         server = Server(gateway.answer)
         port = await server.start("127.0.0.1", 0)
         client = Upstream(f"http://127.0.0.1:{port}")

@@ -86,11 +86,13 @@ class Gateway:
         self._board, self._page = Board(self._standings, now_s=now_s), read_page()
         self.telemetry = Telemetry(
             _names(self.core),
-            hooks=[self._board.heard, *hooks],
+            records=[self._board.heard, self._keep],
+            hooks=hooks,
             fleet=self._loads,
             ledger=(lambda: None) if ledger is None else ledger.state,
             now_s=now_s,
         )
+        self.tell: Callable[[Event], None] = self.telemetry.tell
         self.draining = False
         self._watches: list[asyncio.Task[None]] = []
 
@@ -130,18 +132,20 @@ class Gateway:
         """Stop watching, and let go of all connections to engines."""
         _let_go(self.core, self._watches)
 
-    def tell(self, event: Event) -> None:
-        """Count an event, and keep it if it is a row or joules of one."""
-        self.telemetry.tell(event)
-        if self._ledger is not None:
-            if isinstance(event, Row):
-                self._ledger.append(event)
-            elif isinstance(event, Settlement):
-                self._ledger.settle(event)
+    def _keep(self, event: Event) -> None:
+        """Write a row down, or the joules of one."""
+        if self._ledger is None:
+            return
+        if isinstance(event, Row):
+            self._ledger.append(event)
+        elif isinstance(event, Settlement):
+            self._ledger.settle(event)
 
     async def _answer(self, request: Request, reply: Reply) -> None:
         path = request.path
-        _require_method(path, request.method)
+        allowed = METHODS.get(path)
+        if allowed is not None and request.method not in allowed:
+            raise _disallowed(path, request.method, allowed)
         route = ROUTES.get(path)
         if route is not None:
             if self.draining:
@@ -393,8 +397,6 @@ def _names(core: Core) -> Names:
     )
 
 
-def _require_method(path: str, method: str) -> None:
-    allowed = METHODS.get(path)
-    if allowed is not None and method not in allowed:
-        problem = f"{path} takes {' and '.join(allowed)}, not {method}"
-        raise Refusal(405, "method_not_allowed", problem, allow=allowed)
+def _disallowed(path: str, method: str, allowed: tuple[str, ...]) -> Refusal:
+    problem = f"{path} takes {' and '.join(allowed)}, not {method}"
+    return Refusal(405, "method_not_allowed", problem, allow=allowed)

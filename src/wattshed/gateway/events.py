@@ -33,20 +33,21 @@ class NodeWindow:
     undelivered_j: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Solo:
+class Solo(msgspec.Struct, frozen=True):
     """A request was answered whole by a machine that served nobody else meanwhile.
 
     So what it took may be held against `predictor`, which was fitted to such queries. The seconds are those in a slot.
+    `metered` says that its joules will be told, too.
     """
 
     request: str
     system: str
     model: str
-    predictor: CurvePredictor = field(repr=False, compare=False)
+    predictor: CurvePredictor
     input_tokens: int
     output_tokens: int
     runtime_s: float
+    metered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

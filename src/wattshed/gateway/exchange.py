@@ -184,10 +184,19 @@ class Exchange:
         if story.outcome != "done" or usage is None or usage.cached_tokens or story.route == "embeddings":
             return
         if usage.input_tokens >= 1 and usage.output_tokens >= 1:
-            predictor, runtime_s = stand.serving.measured.predictor, self._core.now_s() - story.arrived_at_s
-            tokens = usage.input_tokens, usage.output_tokens
-            runtime_s -= story.wait_s or 0.0
-            self._tell(Solo(story.request, stand.system.name, story.model, predictor, *tokens, runtime_s))
+            runtime_s = self._core.now_s() - story.arrived_at_s - (story.wait_s or 0.0)
+            self._tell(
+                Solo(
+                    story.request,
+                    stand.system.name,
+                    story.model,
+                    stand.serving.measured.predictor,
+                    usage.input_tokens,
+                    usage.output_tokens,
+                    runtime_s,
+                    metered=story.metered,
+                )
+            )
 
     async def _turned_down(self, desk: ModelDesk, stand: Stand, passing: Passing) -> None:
         """An engine that says it cannot: the next system, or its own words where there is none."""

@@ -4,11 +4,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.gateway.scene import Scene, scene
 from tests.gateway.serving import prefix
@@ -96,6 +96,17 @@ def test_nothing_is_held_against_a_prediction_that_nobody_measured() -> None:
     assert watch.watched == ()
 
 
+def test_joules_that_never_come_are_not_awaited() -> None:
+    """A request without a meter is held against its runtime alone, and nothing is kept for its joules."""
+    watch = DriftWatch()
+
+    for solo, _ in requests(prefix(misfit=MISFIT), TOGETHER):
+        watch.ran(replace(solo, metered=False))
+
+    assert {quantity for _, _, quantity in watch.watched} == {"runtime"}
+    assert not watch._awaited
+
+
 def test_by_chance_is_the_binomial_tail() -> None:
     """The share of draws with so many outside, as drawn."""
     drawn = np.random.default_rng(0).binomial(100, 0.05, 100_000)
@@ -142,7 +153,7 @@ def test_only_requests_that_were_alone_are_told() -> None:
             solos.extend([event] if isinstance(event, Solo) else [])
             tell(event)
 
-        at.gateway.tell = heard  # type: ignore[method-assign]  # listens, and lets everything pass
+        at.gateway.tell = heard  # listens, and lets everything pass
         for _ in range(3):
             await at.ask()
         alone = len(solos)

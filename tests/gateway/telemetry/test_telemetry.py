@@ -260,6 +260,17 @@ def test_hooks_hear_everything_and_break_nothing(caplog: pytest.LogCaptureFixtur
     assert said(telemetry)["wattshed_hook_failures_total"] == 2
 
 
+def test_records_hear_of_rows_and_joules_alone() -> None:
+    """What keeps rows is not asked about what is only counted."""
+    heard: list[Event] = []
+    telemetry, settlement = Telemetry(NAMES, records=(heard.append,)), Settlement("r", 15.0, 3.0, None)
+
+    for event in (Placed(15e-6), Attempted("m1"), ROW, settlement):
+        telemetry.tell(event)
+
+    assert heard == [ROW, settlement]
+
+
 def test_the_snapshot_keeps_the_last_rows() -> None:
     """The dashboard sees the last decisions, and no more than it can show."""
     telemetry = Telemetry(NAMES)

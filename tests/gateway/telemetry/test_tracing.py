@@ -35,7 +35,7 @@ def traced(*asked: dict[str, object]) -> tuple[tuple[ReadableSpan, ...], dict[st
             tracing.heard(event)  # type: ignore[arg-type]  # an event like any other
             tell(event)  # type: ignore[arg-type]  # the same
 
-        at.gateway.tell = heard  # type: ignore[method-assign]  # listens, and lets everything pass
+        at.gateway.tell = heard  # listens, and lets everything pass
         for fields in asked:
             await at.ask(
                 headers={"traceparent": f"00-{TRACE:032x}-{PARENT:016x}-01", "authorization": f"Bearer {PROMPT}"},

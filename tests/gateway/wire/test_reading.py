@@ -109,6 +109,7 @@ def test_what_two_servers_may_read_in_two_ways_is_refused(bytes_of: bytes) -> No
         pytest.param(b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405, id="a tunnel"),
         pytest.param(b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, id="another version"),
         pytest.param(HEAD + b"Expect: miracles\r\n\r\n", 417, id="another expectation"),
+        pytest.param(HEAD + b"Expect: 100-continue\r\nExpect: miracles\r\n\r\n", 417, id="one of two expectations"),
     ],
 )
 @pytest.mark.parametrize("step", [7, 100_000])

@@ -10,11 +10,12 @@ A *named* event would break OpenAI's clients (openai-python 3.54, openai-node 6.
 the code of why. Figures have six digits, more than any of them deserves, in headers and JSON alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import isfinite
-from types import MappingProxyType
-from typing import Final, Literal
+from operator import itemgetter
+from types import MappingProxyType, NoneType
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -91,10 +92,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def as_json(self) -> bytes:
         """The `energy` object."""
         numbers = self._numbers
-        unknown = tuple([number is None for number in numbers])
         said = (self.method, self.system, self.model, self.baseline, self.profile)
-        form = _form(unknown, said, tuple(self.reasons.items()))
-        return form % tuple([number for number in numbers if number is not None])
+        form, known = _form(tuple(map(type, numbers)), said, tuple(self.reasons.items()))
+        return form % known(numbers)
 
     def comment(self) -> bytes:
         """An SSE comment, which clients skip."""
@@ -125,13 +125,22 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class _Form(NamedTuple):
+    """The `energy` object with `%.6g` in the place of each number, and what picks those that are known."""
+
+    text: bytes
+    known: Callable[[tuple[float | None, ...]], object]
+
+
 @lru_cache(maxsize=1024)
-def _form(unknown: tuple[bool, ...], texts: tuple[str | None, ...], reasons: tuple[tuple[str, str], ...]) -> bytes:
-    """The `energy` object but for its numbers, which stand as `%.6g`; made once for all receipts that are alike in it.
+def _form(kinds: tuple[type, ...], texts: tuple[str | None, ...], reasons: tuple[tuple[str, str], ...]) -> _Form:
+    """The form of all receipts that are alike but for their numbers, which are of these `kinds`.
 
     What varies is the system and what is not known, so there are few. Numbers come first and are written by hand: to
     round them for an encoder takes as long as all the rest.
     """
+    unknown = [kind is NoneType for kind in kinds]
+    at = [position for position, missing in enumerate(unknown) if not missing]
     numbers = "".join(
         f'"{name}":{"null" if missing else "%.6g"},' for name, missing in zip(_NUMBERS, unknown, strict=True)
     )
@@ -139,7 +148,8 @@ def _form(unknown: tuple[bool, ...], texts: tuple[str | None, ...], reasons: tup
     missing_names = [name for name, missing in zip(_NUMBERS, unknown, strict=True) if missing]
     missing_names += [name for name, text in said.items() if text is None]
     said["reasons"] = {name: _reason(name, dict(reasons)) for name in missing_names}
-    return b"{" + numbers.encode("ascii") + msgspec.json.encode(said)[1:].replace(b"%", b"%%")
+    form = b"{" + numbers.encode("ascii") + msgspec.json.encode(said)[1:].replace(b"%", b"%%")
+    return _Form(form, itemgetter(*at) if at else lambda _: ())
 
 
 def _reason(name: str, reasons: Mapping[str, str]) -> str:

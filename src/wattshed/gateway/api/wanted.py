@@ -53,8 +53,8 @@ def wanted_of(
     asks = request.has_prefixed(OURS)  # mostly nothing is, and then five headers need not be looked for
     exchange_w, lam = (_number(request, EXCHANGE), _number(request, LAMBDA, most=1.0)) if asks else (None, None)
     said = (lam, None if key is None else key.lam, named.lam, routes.get(route))
-    chosen = next((one for one in said if one is not None), None)
-    objective = own if chosen is None else _at(own, chosen)
+    chosen = [one for one in said if one is not None]
+    objective = _at(own, chosen[0]) if chosen else own
     if exchange_w is not None:
         if lam is not None:
             raise _senseless(EXCHANGE, f"and {LAMBDA} say the same thing twice; send one of them")

@@ -58,9 +58,10 @@ class Minute:
 
     def add(self, row: Row, at_s: float) -> None:
         """Count a request that has ended."""
-        if not self._seconds or self._seconds[-1].second != int(at_s):
-            self._seconds.append(_Second(int(at_s)))
-        second = self._seconds[-1]
+        seconds, this_s = self._seconds, int(at_s)
+        if not seconds or seconds[-1].second != this_s:
+            seconds.append(_Second(this_s))
+        second = seconds[-1]
         second.requests += 1
         if row.hindsight_energy_j is not None:
             second.known += 1

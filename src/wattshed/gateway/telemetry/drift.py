@@ -98,9 +98,10 @@ class DriftWatch:
         """A request has ended; the check of runtime that it completes."""
         if not solo.predictor.support.holds(solo.input_tokens, solo.output_tokens, 1):
             return None
-        self._awaited[solo.request] = solo
-        if len(self._awaited) > MOST_AWAITED:
-            self._awaited.popitem(last=False)
+        if solo.metered:
+            self._awaited[solo.request] = solo
+            if len(self._awaited) > MOST_AWAITED:
+                self._awaited.popitem(last=False)
         return self._seen(solo, "runtime", solo.runtime_s)
 
     def counted(self, settlement: Settlement) -> Check | None:

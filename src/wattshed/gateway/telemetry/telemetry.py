@@ -2,7 +2,8 @@
 
     event --tell--> counts ----> page()        at most once a second, written down by a thread
                 |-> last rows --> snapshot()
-                `-> hooks                      whatever else listens: a tracer, the dashboard's stream, the tests
+                |-> records                    what keeps rows and joules: the ledger, the dashboard
+                `-> hooks                      whatever else listens, to everything: a tracer, the tests
 
 Events are frozen values: `Row` (a request has ended; also the ledger's row), `Settlement` (its joules have come),
 `Attempted`, `Placed` and `NodeWindow`. Gauges are asked for when they are told: `fleet` and `ledger` are callables.
@@ -48,6 +49,9 @@ MOST_TOLD: Final = 256
 _COUNTED_TOGETHER: Final = frozenset({Row, Placed, Attempted})
 """What every request tells; the rest is rare, and counted as it comes."""
 
+_RECORDS: Final = frozenset({Row, Settlement})
+"""What is kept longer than a number, and all that the ledger and the dashboard hear of."""
+
 
 class Telemetry:
     """Counts events; owned by the event loop."""
@@ -58,12 +62,14 @@ class Telemetry:
         *,
         fleet: Callable[[], Iterable[SystemLoad]] = tuple,
         ledger: Callable[[], LedgerState | None] = lambda: None,
+        records: Sequence[Callable[[Event], None]] = (),
         hooks: Sequence[Callable[[Event], None]] = (),
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._names, self._told = names, list[Event]()
         self.drift = DriftWatch()
-        self._fleet, self._ledger, self._hooks, self._now_s = fleet, ledger, tuple(hooks), now_s
+        self._fleet, self._ledger, self._now_s = fleet, ledger, now_s
+        self._hooks, self._hooks_of_records = tuple(hooks), (*records, *hooks)
         self._counts = Counts(METRICS)
         self._recent: deque[Row] = deque(maxlen=MOST_RECENT)
         self._unsettled: OrderedDict[str, Row] = OrderedDict()
@@ -71,10 +77,12 @@ class Telemetry:
         self._turn = asyncio.Lock()
 
     def tell(self, event: Event) -> None:
-        """Count an event and hand it to the hooks; never raises."""
-        if type(event) in _COUNTED_TOGETHER:
-            self._told.append(event)
-            if len(self._told) >= MOST_TOLD:
+        """Count an event and hand it to whoever listens; never raises."""
+        kind = type(event)
+        if kind in _COUNTED_TOGETHER:
+            told = self._told
+            told.append(event)
+            if len(told) >= MOST_TOLD:
                 self._count()
         elif isinstance(event, Settlement):
             self._settled(event)
@@ -82,7 +90,7 @@ class Telemetry:
             self._checked(self.drift.ran(event))
         elif isinstance(event, NodeWindow):  # traces are a hook's business
             self._node(event)
-        for hook in self._hooks:
+        for hook in self._hooks_of_records if kind in _RECORDS else self._hooks:
             try:
                 hook(event)
             except Exception:  # the boundary to code that is not ours: a request must not fail for who listens

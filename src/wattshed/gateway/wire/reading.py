@@ -9,11 +9,12 @@ ways is how requests are smuggled. After a refusal the reader is deaf: nothing b
 Memory is bounded by the limits and one read: no more than a head's worth may come without completing something.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import httptools
+import msgspec
 
-from wattshed.gateway.wire.http import TARGET, Request, WireLimits
+from wattshed.gateway.wire.http import TARGET, Request, WireLimits, firsts
 from wattshed.gateway.wire.refusals import Refusal
 
 Stage = Literal["idle", "head", "body"]
@@ -21,7 +22,7 @@ Stage = Literal["idle", "head", "body"]
 _NOTHING: Final[list["Received"]] = []
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True):
     """A whole request, and how its sender wants the answer: `chunks` are understood, the connection `keeps`."""
 
     request: Request
@@ -89,7 +90,7 @@ class RequestReader:
         self.phase += 1
         self._method = self._parser.get_method()
         self._version = self._parser.get_http_version()
-        fields = dict(self._headers)
+        fields = self._fields = firsts(self._headers)
         refusal = self._unclear(fields) or self._excessive(fields)
         if refusal is not None:
             self._refuse(refusal)
@@ -134,7 +135,7 @@ class RequestReader:
     def _take(self) -> None:
         keeps = self._parser.should_keep_alive()
         target, method = self._url.decode("ascii"), self._method.decode("ascii")
-        request = Request(method, target, tuple(self._headers), b"".join(self._body), self._client)
+        request = Request(method, target, tuple(self._headers), b"".join(self._body), self._client, self._fields)
         self._received.append(Received(request, self._version == "1.1", keeps))
         self.deaf = not keeps or len(self._received) >= self._limits.most_waiting
 
@@ -146,14 +147,19 @@ class RequestReader:
             return Refusal(405, "method_not_allowed", "this server opens no tunnels")
         if TARGET.fullmatch(self._url) is None:
             return Refusal(400, "invalid_request", "the target of a request is a path that begins with a slash")
-        names = list(fields) if len(fields) == len(self._headers) else [name for name, _ in self._headers]
-        if names.count(b"host") != 1 and (self._version == "1.1" or b"host" in fields):
+        if self._count(b"host") != 1 and (self._version == "1.1" or b"host" in fields):
             return Refusal(400, "invalid_request", "a request has one Host header")
-        encoding = fields.get(b"transfer-encoding")
-        many = names.count(b"transfer-encoding") > 1
-        if encoding is not None and (many or encoding.lower() != b"chunked" or self._version == "1.0"):
-            return Refusal(400, "invalid_request", "the only transfer encoding is chunked, in HTTP/1.1")
+        if b"transfer-encoding" in fields:
+            chunked = fields[b"transfer-encoding"].lower() == b"chunked"
+            if not chunked or self._count(b"transfer-encoding") > 1 or self._version == "1.0":
+                return Refusal(400, "invalid_request", "the only transfer encoding is chunked, in HTTP/1.1")
         return None
+
+    def _count(self, name: bytes) -> int:
+        """How many headers have this name; mostly none is there twice."""
+        if len(self._fields) == len(self._headers):
+            return int(name in self._fields)
+        return [one for one, _ in self._headers].count(name)
 
     def _excessive(self, fields: dict[bytes, bytes]) -> Refusal | None:
         if self._head_bytes + len(self._url) > self._limits.most_head_bytes:
@@ -162,7 +168,8 @@ class RequestReader:
             return Refusal(431, "headers_too_large", f"at most {self._limits.most_headers} headers are read")
         if int(fields.get(b"content-length", b"0")) > self._limits.most_body_bytes:
             return self._too_large()
-        if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
+        expected = {value.lower() for name, value in self._headers if name == b"expect"} if b"expect" in fields else ()
+        if expected and expected != {b"100-continue"}:
             return Refusal(417, "invalid_request", "the only expectation that is met is 100-continue")
         return None
 

@@ -58,17 +58,21 @@ class Reply:
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer all at once."""
-        self._require(not self.started)
+        if self.started:
+            raise _misused()
         framing = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         front = self._head(status, headers, framing)
         self.ended = True
-        await self._write(front if self._silent else front + body)
+        if not self._put(front if self._silent else front + body):
+            await self._line.cleared()
 
     async def start(self, status: int, headers: Headers, piece: bytes = b"") -> None:
         """Send the status and headers of an answer whose length is not known yet, with what is there of its body."""
-        self._require(not self.started)
+        if self.started:
+            raise _misused()
         framing = b"transfer-encoding: chunked\r\n" if self._chunks and status not in _BODILESS else b""
-        await self._write(self._head(status, headers, framing) + self._framed(piece))
+        if not self._put(self._head(status, headers, framing) + self._framed(piece)):
+            await self._line.cleared()
 
     async def send(self, piece: bytes) -> None:
         """Send a piece of the body, and wait while the client reads slowly; `ClientGone` if it has left."""
@@ -82,7 +86,7 @@ class Reply:
         """
         line = self._line
         if self.ended or not self.started:
-            self._require(False)
+            raise _misused()
         if not piece or self._silent:
             return True
         if line.gone:
@@ -96,11 +100,12 @@ class Reply:
 
     async def end(self, piece: bytes = b"") -> None:
         """Say that this was all, after a last piece."""
-        self._require(self.started and not self.ended)
+        if self.ended or not self.started:
+            raise _misused()
         self.ended = True
         last = self._framed(piece) + (b"0\r\n\r\n" if self._chunks and not self._silent else b"")
-        if last:
-            await self._write(last)
+        if last and not self._put(last):
+            await self._line.cleared()
 
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         self._silent = self._method == "HEAD" or status in _BODILESS
@@ -119,17 +124,17 @@ class Reply:
             return b""
         return b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunks else piece
 
-    async def _write(self, chunk: bytes) -> None:
+    def _put(self, chunk: bytes) -> bool:
+        """Write; whether there is room for more."""
         line = self._line
         if line.gone:
             raise ClientGone("the client has closed its connection")
         line.write(chunk)
-        if line.crowded:
-            await line.cleared()
+        return not line.crowded
 
-    def _require(self, allowed: bool) -> None:
-        if not allowed:
-            raise RuntimeError("an answer is given whole, or started once, sent and ended once")
+
+def _misused() -> RuntimeError:
+    return RuntimeError("an answer is given whole, or started once, sent and ended once")
 
 
 Answering = Callable[[Request, Reply], Awaitable[None]]
