@@ -21,8 +21,10 @@ COLUMNS = sorted(
     {c.name for c in (*schema.PROFILE, *schema.WORKLOAD, *schema.PREDICTION, *schema.SIMULATED, *schema.PUBLISHED)}
 )
 HEADINGS = ["Status", "Context", "Decision", "Consequences"]
-FOREIGN = {"--no-deps", "--max-num-seqs", "--parallel", "--enable-auto-tool-choice", "--tool-call-parser"}
-"""Flags of pip and of engines that the docs tell of."""
+FOREIGN = {"--no-deps", "--max-num-seqs", "--parallel", "--enable-auto-tool-choice", "--tool-call-parser"} | {
+    *("--continuous-batching", "--phases"),
+}
+"""Flags of pip, of engines and of our campaigns that the docs tell of."""
 MACHINE_PATH = re.compile(r"(?<![\w.:/~])/(?:work|root|home|tmp|Users)/\w")
 
 
