@@ -9,7 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,19 @@ def test_rows_come_back_as_they_went(url: str) -> None:
 
         assert written == Written(2, 0, 0)
         assert all_rows(store) == [FULL, empty]
+
+
+def test_instants_sort_as_text(tmp_path: Path) -> None:
+    """SQLite keeps instants in UTC to the microsecond, whole seconds and other zones too, in text of one width."""
+    zone = timezone(timedelta(hours=2))
+    instants = [NOON, NOON.astimezone(zone) + timedelta(microseconds=7), NOON + timedelta(seconds=1)]
+    with opened(str(tmp_path / "ledger.sqlite")) as store:
+        store.write([FULL._replace(request=str(number), arrived_at=at) for number, at in enumerate(instants)], [])
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        texts = [text for (text,) in connection.execute("SELECT arrived_at FROM wattshed_requests ORDER BY request")]
+
+    assert texts == [at.astimezone(UTC).isoformat(timespec="microseconds") for at in instants] == sorted(texts)
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 200])

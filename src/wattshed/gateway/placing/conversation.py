@@ -32,7 +32,8 @@ def prompt_count(prompt: bytes) -> int:
 
 def text_bytes(prompt: bytes) -> int:
     """Bytes of JSON in the UTF-8 they stand for, roughly, without what is no text."""
-    escaped = 3 * prompt.count(b"\\u")  # six bytes for a character that has two to four
+    # Six bytes for a character that has two to four; to look for one byte takes a tenth of the time.
+    escaped = 3 * prompt.count(b"\\u") if b"\\" in prompt else 0
     media = b"base64," in prompt or b'"input_audio"' in prompt
     return max(len(prompt) - 2 - escaped - (sum(_media_bytes(prompt, mark) for mark in _MEDIA) if media else 0), 0)
 

@@ -97,10 +97,10 @@ class Placement(msgspec.Struct, frozen=True, eq=False):
         return self.desk.price(self.ask, self.scene, self.baseline)
 
     @property
-    def shadow(self) -> Decision | None:
-        """What the policy on trial would have decided."""
+    def shadow(self) -> int | None:
+        """Where the policy on trial would have sent it."""
         shadow = self.desk.shadow
-        return None if shadow is None else shadow.decide(self.desk.names, self.scene, self.scene.stages[-1].left)
+        return None if shadow is None else shadow.best(self.scene, self.scene.stages[-1].left)
 
     @property
     def kept(self) -> bool:

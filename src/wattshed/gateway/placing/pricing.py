@@ -16,17 +16,16 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from wattshed.domain.plan import Interval
 from wattshed.gateway.fleet.served import ServedSystem
-from wattshed.gateway.placing.tariff import Cost, Ends, Lengths, Tariff
+from wattshed.gateway.placing.tariff import Cost, Lengths, Tariff
 from wattshed.predictors.curve import Z_95
 from wattshed.predictors.length import Forecast
 
 Z_95_ONE_SIDED: Final = 1.645
 """95 % of a normal distribution lies below its mean plus so many standard deviations."""
 
-_MOST_SPREADS: Final = 4096
-"""Standard deviations kept; when there are more they are worked out again."""
+_MOST_OFFS: Final = 4096
+"""Points of the grid that are kept; when there are more they are worked out again."""
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -47,11 +46,11 @@ class Price(msgspec.Struct, frozen=True):
     wake_energy_j: float = 0.0
 
     @property
-    def service_s(self) -> Interval:
-        """Its seconds without waiting; the 95 % interval is right where the length is known, and only R is not."""
+    def service_s(self) -> tuple[float, float, float]:
+        """Its seconds without waiting, and their 95 % interval; right where the length is known, and only R is not."""
         value_s = self.runtime_s - self.wait_s
         off_s = (self.runtime_p95_s - self.runtime_s) * Z_95 / Z_95_ONE_SIDED
-        return Interval(value_s, max(0.0, value_s - off_s), value_s + off_s)
+        return value_s, max(0.0, value_s - off_s), value_s + off_s
 
 
 @lru_cache(maxsize=4096)
@@ -72,15 +71,15 @@ class Moment(msgspec.Struct, frozen=True):
 IDLE: Final = Moment()
 
 
-class _Spread(NamedTuple):
-    """Standard deviations of energy and runtime, as fractions of them."""
+class _Off(NamedTuple):
+    """How far a predictor may be off, in energy either side and in runtime above, as fractions of them."""
 
     energy: float
     runtime: float
 
 
-_Place: TypeAlias = tuple[int, int, int, int]
-"""Where a price lies in what was measured: the position of a system, its company, and both lengths in tokens."""
+_Corner: TypeAlias = tuple[int, int, int, int]
+"""A point of the grid: the position of a system, and half octaves of its company and of both lengths."""
 
 
 class Pricing:
@@ -93,7 +92,7 @@ class Pricing:
         self._monotone = [system.curves.monotone for system in systems]
         self._supports = [system.curves.support for system in systems]
         self.tariff = Tariff(systems)
-        self._spreads: dict[_Place, _Spread] = {}
+        self._offs: dict[_Corner, _Off] = {}
 
     def price(
         self,
@@ -116,7 +115,19 @@ class Pricing:
             )
             mean = Cost(*points.dot(forecast.weights).tolist())
         ends = self.tariff.ends(position, input_tokens, lengths, occupancy=occupancy, cached_tokens=cached_tokens)
-        return self._priced((position, occupancy, input_tokens, lengths.mean), moment, mean, ends)
+        (off_energy, off_runtime), measured = self._at(position, occupancy, input_tokens, lengths.mean)
+        wait_s, wake_energy_j, mean_j, mean_s = moment.wait_s, moment.wake_energy_j, mean.energy_j, mean.runtime_s
+        off_j = off_energy * mean_j
+        return Price(
+            mean_j + wake_energy_j,
+            max(0.0, mean_j - hypot(mean_j - ends.low_j, off_j)) + wake_energy_j,
+            mean_j + hypot(ends.high_j - mean_j, off_j) + wake_energy_j,
+            wait_s + mean_s,
+            wait_s + mean_s + hypot(max(0.0, ends.p95_s - mean_s), off_runtime * mean_s),
+            not measured,
+            wait_s,
+            wake_energy_j,
+        )
 
     def price_of(
         self, position: int, input_tokens: int, output_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
@@ -124,8 +135,19 @@ class Pricing:
         """The price of a request whose length is known."""
         occupancy = self._systems[position].occupancy(moment.in_flight)
         mean = self.tariff.cost(position, input_tokens, output_tokens, occupancy=occupancy, cached_tokens=cached_tokens)
-        ends = Ends(mean.energy_j, mean.energy_j, mean.runtime_s)
-        return self._priced((position, occupancy, input_tokens, output_tokens), moment, mean, ends)
+        (off_energy, off_runtime), measured = self._at(position, occupancy, input_tokens, output_tokens)
+        wait_s, wake_energy_j, mean_j, mean_s = moment.wait_s, moment.wake_energy_j, mean.energy_j, mean.runtime_s
+        off_j = off_energy * mean_j
+        return Price(
+            mean_j + wake_energy_j,
+            max(0.0, mean_j - off_j) + wake_energy_j,
+            mean_j + off_j + wake_energy_j,
+            wait_s + mean_s,
+            wait_s + mean_s + off_runtime * mean_s,
+            not measured,
+            wait_s,
+            wake_energy_j,
+        )
 
     def ttft_s(
         self, position: int, input_tokens: int, moment: Moment = IDLE, *, cached_tokens: int = 0
@@ -137,41 +159,28 @@ class Pricing:
         first = self.tariff.cost(position, input_tokens, 1, occupancy=occupancy, cached_tokens=cached_tokens)
         return moment.wait_s + first.runtime_s
 
-    def _priced(self, place: _Place, moment: Moment, mean: Cost, ends: Ends) -> Price:
-        """The price from the costs of the mean and of both ends."""
-        position, occupancy, m, n = place
-        wait_s, wake_energy_j, mean_j, mean_s = moment.wait_s, moment.wake_energy_j, mean.energy_j, mean.runtime_s
-        # Standard deviations are those of the nearest point of a grid of half octaves: they change slowly.
-        corner = position, _step(occupancy + 1) if self._company[position] else 0, _step(m), _step(n)
-        energy_spread, runtime_spread = self._spreads.get(corner) or self._spread(corner)
-        off_j, off_s = Z_95 * energy_spread * mean_j, Z_95_ONE_SIDED * runtime_spread * mean_s
-        return Price(
-            mean_j + wake_energy_j,
-            max(0.0, mean_j - hypot(mean_j - ends.low_j, off_j)) + wake_energy_j,
-            mean_j + hypot(ends.high_j - mean_j, off_j) + wake_energy_j,
-            wait_s + mean_s,
-            wait_s + mean_s + hypot(max(0.0, ends.p95_s - mean_s), off_s),
-            not self._measured(place),
-            wait_s,
-            wake_energy_j,
-        )
+    def _at(self, position: int, occupancy: int, input_tokens: int, output_tokens: int) -> tuple[_Off, bool]:
+        """How far the predictor may be off at these lengths, and whether they and the company were measured.
 
-    def _measured(self, place: _Place) -> bool:
-        """Whether the point lies inside what was measured, in lengths and, where that matters, in company."""
-        position, occupancy, m, n = place
-        support = self._supports[position]
+        It is as far off as at the nearest point of a grid of half octaves: that changes slowly.
+        """
+        support, lengths = self._supports[position], (input_tokens, output_tokens)
         if not self._company[position]:
-            return support.holds(m, n)
-        return support.holds(m, n, occupancy + 1) and support.holds(m, n, occupancy or 1)
+            company, measured = 0, support.holds(*lengths)
+        else:
+            company = _step(occupancy + 1)
+            measured = support.holds(*lengths, occupancy + 1) and support.holds(*lengths, occupancy or 1)
+        corner = position, company, _step(input_tokens), _step(output_tokens)
+        return self._offs.get(corner) or self._off(corner), measured
 
-    def _spread(self, corner: _Place) -> _Spread:
-        """Relative standard deviations at a point of the grid, kept for the next who comes near it."""
-        if len(self._spreads) >= _MOST_SPREADS:
-            self._spreads.clear()
-        spread = self._spreads[corner] = self._predicted_spread(corner)
-        return spread
+    def _off(self, corner: _Corner) -> _Off:
+        """How far off it may be at a point of the grid, kept for the next who comes near it."""
+        if len(self._offs) >= _MOST_OFFS:
+            self._offs.clear()
+        off = self._offs[corner] = self._predicted_off(corner)
+        return off
 
-    def _predicted_spread(self, corner: _Place) -> _Spread:
+    def _predicted_off(self, corner: _Corner) -> _Off:
         position, *steps = corner
         occupancy, *shape = (round(2 ** (step / 2)) for step in steps)
         (m, n), occupancy = np.array(shape)[:, None], occupancy - 1
@@ -180,9 +189,9 @@ class Pricing:
         mean = self.tariff.cost(position, int(m[0]), int(n[0]), occupancy=occupancy)
         energy_sd_j = hypot(float(said.energy_sd_j[0]), system.host_power_w * float(said.runtime_sd_s[0]))
         runtime_sd_s = float(said.runtime_sd_s[0])
-        return _Spread(
-            energy_sd_j / mean.energy_j if mean.energy_j > 0 else 0.0,
-            runtime_sd_s / mean.runtime_s if mean.runtime_s > 0 else 0.0,
+        return _Off(
+            Z_95 * energy_sd_j / mean.energy_j if mean.energy_j > 0 else 0.0,
+            Z_95_ONE_SIDED * runtime_sd_s / mean.runtime_s if mean.runtime_s > 0 else 0.0,
         )
 
 

@@ -205,7 +205,7 @@ class Router:
         energy_j = list(expected.energy_j)
         for position in look.asleep:
             energy_j[position] += self._desk.systems[position].wake_energy_j
-        return expected._replace(energy_j=energy_j)
+        return Expected(energy_j, expected.runtime_s, expected.output_tokens)
 
     def _objective(self, ask: Ask) -> Objective | None:
         """What is minimised for a request, if the policy minimises anything."""

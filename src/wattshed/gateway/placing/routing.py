@@ -18,7 +18,7 @@ def routed(placement: Placement) -> Document:
         "input_tokens": placement.ask.input_tokens,
         "output_tokens": _lengths(placement),
         "baseline": names[placement.baseline],
-        "shadow": None if shadow is None else shadow.system,
+        "shadow": None if shadow is None else names[shadow],
         "candidates": [
             {"system": name, "barred": bars.get(position), **_price(placement, position, prices[position])}
             for position, name in enumerate(names)

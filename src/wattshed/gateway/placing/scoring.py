@@ -83,8 +83,8 @@ class Scene(msgspec.Struct, eq=False):
         """Each system by itself, of plain numbers."""
         if self._apart is None:
             m, n, serial, draw = self.input_tokens, self.output_tokens, self.serial, self.draw
-            (energy_j, runtime_s, _), wait_s, in_flight = self.expected, self.look.wait_s, self.look.in_flight
-            systems = len(energy_j)
+            energy_j, runtime_s = self.expected.energy_j, self.expected.runtime_s
+            wait_s, in_flight, systems = self.look.wait_s, self.look.in_flight, len(energy_j)
             self._apart = [
                 _Seat(m, n, energy_j[at], runtime_s[at], wait_s[at], in_flight[at], at, systems, serial, draw)
                 for at in range(systems)

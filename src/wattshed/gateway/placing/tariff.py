@@ -8,7 +8,8 @@ An expectation sum of w_k E(m, n_k) over K lengths need not be taken length by l
                         rows of a table, made once and looked up
     table               is asked length by length
 
-so one product with the weights looks up, and one with the coefficients brings both costs of all systems.
+so one product with the weights looks up, and where not all systems are prefix ones, another with the coefficients
+brings both costs of all.
 
 The coefficients of a batch predictor are those of the *marginal* request at the occupancy of the moment, host power
 included for the seconds by which it prolongs the node's work: `occupied` says how many run on each system.
@@ -18,6 +19,7 @@ The other kinds were fitted to engines that reran the whole prefix at every step
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -39,7 +41,7 @@ class Cost(msgspec.Struct, frozen=True):
     runtime_s: float
 
 
-class Expected(NamedTuple):
+class Expected(msgspec.Struct, frozen=True):
     """Energy and service time on each system by position, and the mean output length behind them."""
 
     energy_j: list[float]
@@ -77,12 +79,11 @@ class Tariff:
         self._company = [at for at, batch in enumerate(self._batch) if batch is not None]
         self._in_flight = [0] * len(systems)
         self._known: dict[tuple[int, int], Floats] = {}
-        self._mixed: dict[tuple[int, int], Floats] = {}
         self._scalars: dict[tuple[int, int], tuple[tuple[float, ...], ...]] = {}
         self._reach = 1 + max(system.context_tokens for system in systems)
         self._extend(_FIRST_LENGTHS)
-        self._terms, self._mixing = self._prepared()
-        self._looked_up = self._terms[:-4]
+        self._mixing = self._unmixed()
+        self._terms = np.ones(self._mixing.shape[1])  # the first moment is 1, and the others are written over
         for position in self._polynomial:
             self._mix(position, 0)
 
@@ -97,25 +98,36 @@ class Tariff:
     def expected(self, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]) -> Expected:
         """Energy and runtime on every system; `cached_tokens` has the positions that hold a part of the input.
 
-        All costs are one product of `_mixing` and the terms (each prefix system's E, each one's R, E[n],
-        E[n^2] + 2 m E[n], 1, m, m^2, m E[n]). Those up to the fourth are looked up, the last two of them in columns
-        that hold L and L^2. Lengths beyond every context are cut there, as an engine would.
+        Lengths beyond every context are cut there, as an engine would.
         """
-        systems, terms, looked_up = len(self._systems), self._terms, self._looked_up
-        self._reach_to(input_tokens + forecast.longest)
-        start = min(input_tokens, self._reach - 1)
+        systems, start = len(self._systems), min(input_tokens, self._reach - 1)
+        if start + forecast.longest >= len(self._upto):
+            self._reach_to(start + forecast.longest)
+            forecast = forecast.cut(self._reach - 1 - start)
         # Rows from `start` on, and not sums of two lengths: a view takes a fifth of the time of an addition.
-        forecast.weights.dot(self._upto[start:].take(forecast.output_tokens, 0, None, "clip"), looked_up)
-        looked_up -= self._from[start]
-        mean = terms.item(-6)
-        terms[-3], terms[-2], terms[-1] = input_tokens, float(input_tokens) ** 2, input_tokens * mean
-        costs = self._mixing.dot(terms)
+        costs = forecast.weights.dot(self._upto[start:].take(forecast.output_tokens, 0, None, "clip"))
+        costs -= self._from[start]
+        if len(self._prefix) < systems:
+            costs = self._mixed(costs, input_tokens, forecast, cached_tokens)
+        found = costs.tolist()
+        return Expected(found[:systems], found[systems:], forecast.mean)
+
+    def _mixed(
+        self, looked_up: Floats, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]
+    ) -> Floats:
+        """The costs of all systems, shape (2 S,), of which those of prefix systems are looked up, shape (2 P,).
+
+        They are one product of `_mixing` and the terms: each prefix system's E, each one's R, and the moments.
+        """
+        m, n, systems, terms = input_tokens, forecast.mean, len(self._systems), self._terms
+        terms[:-6] = looked_up
+        terms[-5], terms[-4], terms[-3], terms[-2], terms[-1] = m, m * m, n, m * n, _mean_square(forecast)
+        costs: Floats = self._mixing.dot(terms)
         if cached_tokens:
             self._save(costs, input_tokens, cached_tokens)
         for position in self._asked:
             costs[position::systems] = self.points(position, input_tokens, forecast.output_tokens).dot(forecast.weights)
-        found = costs.tolist()
-        return Expected(found[:systems], found[systems:], mean)
+        return costs
 
     def cost(
         self, position: int, input_tokens: int, output_tokens: int, *, occupancy: int = 0, cached_tokens: int = 0
@@ -187,20 +199,16 @@ class Tariff:
 
     def _mix(self, position: int, occupancy: int) -> None:
         """Put into the mixing what a request costs on this system among so many others."""
-        mixed = self._mixed.get((position, occupancy))
-        if mixed is None:
-            one, m, mm, n, mn, nn = self._coefficients(position, occupancy).T
-            mixed = self._mixed[position, occupancy] = np.column_stack([n, nn, one, m, mm, mn - 2 * nn])
-        self._mixing[position :: len(self._systems), 2 * len(self._prefix) :] = mixed
+        columns = slice(2 * len(self._prefix), None)
+        self._mixing[position :: len(self._systems), columns] = self._coefficients(position, occupancy)
 
-    def _prepared(self) -> tuple[Floats, Floats]:
-        """The terms, of which only the 1 is known yet, and their mixing, shape (2 S, 2 P + 6)."""
+    def _unmixed(self) -> Floats:
+        """The mixing of the terms, shape (2 S, 2 P + 6), that looks prefix systems up and knows no others yet."""
         prefix, systems = len(self._prefix), len(self._systems)
-        terms, mixing = np.zeros(2 * prefix + 6), np.zeros((2 * systems, 2 * prefix + 6))
-        terms[-4] = 1
+        mixing = np.zeros((2 * systems, 2 * prefix + 6))
         for position, column in self._column.items():
             mixing[position, column] = mixing[systems + position, prefix + column] = 1
-        return terms, mixing
+        return mixing
 
     def _reach_to(self, length: int) -> None:
         if length >= len(self._upto) < self._reach:
@@ -218,7 +226,7 @@ class Tariff:
             from_nothing = curves.expect(np.zeros_like(length), length)
             energies.append(from_nothing.energy_j + host_power_w * from_nothing.runtime_s)
             runtimes.append(from_nothing.runtime_s)
-        self._upto = np.column_stack([*energies, *runtimes, length, length.astype(np.float64) ** 2])
+        self._upto = np.column_stack([*energies, *runtimes]) if energies else np.zeros((length.size, 0))
         self._from = self._upto - self._upto[0]
         # Views of the same numbers: reading one takes 0.05 us, and no array is made of it.
         energy_j, runtime_s = self._upto.T[: len(self._prefix)], self._upto.T[len(self._prefix) :]
@@ -246,12 +254,18 @@ class Tariff:
         return known
 
     def _save(self, costs: Floats, input_tokens: int, cached_tokens: Mapping[int, int]) -> None:
-        """Take off the costs, shape (2 S,), what caches save: m and m^2 stand in columns -3 and -2 of the mixing."""
+        """Take off the costs, shape (2 S,), what caches save: m and m^2 stand in columns -5 and -4 of the mixing."""
         for position, cached in cached_tokens.items():
             if self._batch[position] is not None:
-                per_token, per_square = self._mixing[position :: len(self._systems), -3:-1].T
+                per_token, per_square = self._mixing[position :: len(self._systems), -5:-3].T
                 tokens = usable(cached, input_tokens)
                 costs[position :: len(self._systems)] -= per_token * tokens + per_square * float(tokens) ** 2
+
+
+@lru_cache(maxsize=4096)
+def _mean_square(forecast: Forecast) -> float:
+    """E[n^2], worked out once a forecast, which serves many requests."""
+    return float(forecast.weights @ forecast.output_tokens.astype(np.float64) ** 2)
 
 
 def _view(floats: Floats) -> "memoryview[float]":
