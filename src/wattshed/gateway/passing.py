@@ -9,7 +9,7 @@ from typing import Final
 
 from wattshed.domain.schema import RECEIPT_HEADERS
 from wattshed.gateway.api.relay import Relay
-from wattshed.gateway.api.usage import said_in
+from wattshed.gateway.api.usage import has_token, said_in
 from wattshed.gateway.api.wanted import OURS
 from wattshed.gateway.settings.settings import SystemSettings
 from wattshed.gateway.story import Story
@@ -90,10 +90,11 @@ class Passing:
         story, reply = self._story, self._reply
         relay, pieces = Relay(wants_usage=story.call is not None and story.call.include_usage), self._answer.chunks
         opening = await _opening(relay, pieces)
-        on_first_token()
-        story.first_token_at_s = self._now_s()
-        headers = story.receipt(at_s=story.first_token_at_s, ended=False).headers()
+        begun = self._begun(opening, on_first_token)
+        headers = story.receipt(at_s=self._now_s(), ended=False).headers()
         await reply.start(self._answer.status, (*self._headers(), *headers), opening)
+        if not begun:
+            await self._until_begun(relay, on_first_token)
         take, push = relay.take, reply.push
         await self._answer.pour(lambda piece: push(take(piece)), reply.cleared)
         if relay.torn or not relay.complete:
@@ -101,6 +102,23 @@ class Passing:
         story.usage = relay.usage
         story.outcome = "broken" if relay.failed else "done"
         await reply.end(relay.ending(story.receipt(at_s=self._now_s(), ended=True)))
+
+    def _begun(self, passed: bytes, on_first_token: Callable[[], None]) -> bool:
+        """Whether the first token is in what is passed on; the story notes when."""
+        begun = has_token(passed)
+        if begun:
+            on_first_token()
+            self._story.first_token_at_s = self._now_s()
+        return begun
+
+    async def _until_begun(self, relay: Relay, on_first_token: Callable[[], None]) -> None:
+        """Pass on what comes before the first token, which may be long in coming, and the token."""
+        async for piece in self._answer.chunks:
+            passed = relay.take(piece)
+            begun = self._begun(passed, on_first_token)
+            await self._reply.send(passed)
+            if begun:
+                return
 
     def _headers(self) -> Headers:
         """The engine's headers, and the request's name."""

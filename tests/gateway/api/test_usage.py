@@ -2,7 +2,7 @@
 
 import pytest
 
-from wattshed.gateway.api.usage import PLAIN, Chunk, Usage, read_chunk, said_in
+from wattshed.gateway.api.usage import PLAIN, Chunk, Usage, has_token, read_chunk, said_in
 
 SAID = '"usage":{"prompt_tokens":7,"completion_tokens":3'
 
@@ -64,3 +64,27 @@ def test_a_chunk_is_text_unless_it_says_more(event: str, chunk: Chunk) -> None:
 def test_an_answer_is_a_whole_object(answer: bytes, whole: bool) -> None:
     """What breaks off, or is anything else, is no answer."""
     assert said_in(answer).whole is whole
+
+
+@pytest.mark.parametrize(
+    ("events", "begun"),
+    [
+        ('data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', False),
+        ('data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n', False),
+        ('data: {"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":[]}}]}\n\n', False),
+        ('data:{"choices":[],"prompt_filter_results":[]}\n\n', False),
+        (": waiting\n\n", False),
+        ("", False),
+        ('data: {"choices":[{"delta":{"content":" "}}]}\n\n', True),
+        ('data: {"choices":[{"delta":{"role":"assistant","reasoning_content":"Hm"}}]}\n\n', True),
+        ('data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n', True),
+        ('data: {"choices":[{"text":"a"}]}\n\n', True),
+        ('data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', True),
+        ('data: {"choices":[{"delta":{"role":"assistant"}}]}\r\n\r\ndata: {"choices":[{"text":"a"}]}\r\n\r\n', True),
+        ('data: {"error":{"message":"out of memory"}}\n\n', True),
+        ("data: {", True),
+    ],
+)
+def test_who_speaks_is_not_yet_a_token(events: str, begun: bool) -> None:
+    """A role, an empty text and a comment say nothing; a word, a call, an end and what cannot be read do."""
+    assert has_token(events.encode()) is begun

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateway.faults.play import at_url, code_of, core_of, played
+from tests.gateway.faults.play import Hands, at_url, code_of, core_of, played
 from tests.gateway.scene import Said, Scene
 from tests.gateway.wires import Scripted, engine, until
 from wattshed.gateway.demo.faults import Fault, FaultKind
@@ -224,3 +224,33 @@ def speaking_once() -> Scripted:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
 
     return script
+
+
+def test_a_role_that_comes_first_goes_on_at_once_and_is_no_token() -> None:
+    """What an engine says before it has read the prompt is passed on, and the time to the first token goes on."""
+    hands, reading = Hands(), asyncio.Event()
+
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        writer.write(b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n')
+        await reading.wait()
+        writer.write(b'data: {"choices":[{"index":0,"delta":{"content":"yes"}}]}\n\ndata: [DONE]\n\n')
+        writer.close()
+
+    async def play(at: Scene) -> None:
+        async with engine(script) as (_, port):
+            at.gateway.core = core_of(at_url(at.gateway.core.settings, f"http://127.0.0.1:{port}"), hands)
+            body = b'{"model":"demo","messages":[{"role":"user","content":"Is it?"}],"stream":true,"max_tokens":8}'
+            answer = await at.client.send("POST", "/v1/chat/completions", (), body)
+            first = await anext(answer.chunks)
+            hands.ahead_s += 5.0
+            reading.set()
+            rest = await answer.whole(2**20)
+            answer.close()
+
+            assert b'"role"' in first
+            assert b'"yes"' in rest
+            await until(lambda: len(at.rows) == 1)
+            assert 5.0 <= (at.rows[0].ttft_s or 0.0) < 6.0
+
+    played(play, now_s=hands)

@@ -2,6 +2,7 @@
 
     said_in      a whole body                      -> Said: whether it is an answer, and its Usage, if it counts them
     read_chunk   the data of one event of a stream -> Chunk, and most need no parsing
+    has_token    whole events                      -> whether the engine has begun to answer
 
 Tokens are what the engine counts, never pieces of a stream. An engine that says nonsense has said nothing.
 """
@@ -66,7 +67,18 @@ class _Answer(msgspec.Struct):
     timings: _Timings | None = None
 
 
+class _Piece(msgspec.Struct):
+    delta: dict[str, object] | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Pieces(msgspec.Struct):
+    choices: list[_Piece]
+
+
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
+_PIECES: Final = msgspec.json.Decoder(_Pieces)
 
 
 def said_in(answer: bytes) -> Said:
@@ -84,6 +96,26 @@ def read_chunk(event: bytes) -> Chunk:
     answer = _read(event)
     usage = _usage(answer)
     return Chunk(usage, usage is not None and answer.choices == [], bytes(answer.error) not in {b"", b"null"})
+
+
+def has_token(events: bytes) -> bool:
+    """Whether one of these events says more than who speaks: some engines tell that before they read the prompt.
+
+    An end without a word is an answer too, and so is what cannot be read.
+    """
+    lines = [line.removeprefix(b"data:") for line in events.splitlines() if line.startswith(b"data:")]
+    return any(map(_tells, lines))
+
+
+def _tells(event: bytes) -> bool:
+    try:
+        pieces = _PIECES.decode(event).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    return any(
+        piece.text or piece.finish_reason or any(value for name, value in (piece.delta or {}).items() if name != "role")
+        for piece in pieces
+    )
 
 
 def _read(answer: bytes) -> _Answer:
