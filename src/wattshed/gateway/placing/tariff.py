@@ -84,6 +84,7 @@ class Tariff:
         self._extend(_FIRST_LENGTHS)
         self._mixing = self._unmixed()
         self._terms = np.ones(self._mixing.shape[1])  # the first moment is 1, and the others are written over
+        self._looked_up = self._terms[:-6]
         for position in self._polynomial:
             self._mix(position, 0)
 
@@ -105,22 +106,20 @@ class Tariff:
             self._reach_to(start + forecast.longest)
             forecast = forecast.cut(self._reach - 1 - start)
         # Rows from `start` on, and not sums of two lengths: a view takes a fifth of the time of an addition.
-        costs = forecast.weights.dot(self._upto[start:].take(forecast.output_tokens, 0, None, "clip"))
+        costs = self._looked_up
+        forecast.weights.dot(self._upto[start:].take(forecast.output_tokens, 0, None, "clip"), costs)
         costs -= self._from[start]
         if len(self._prefix) < systems:
-            costs = self._mixed(costs, input_tokens, forecast, cached_tokens)
+            costs = self._mixed(input_tokens, forecast, cached_tokens)
         found = costs.tolist()
         return Expected(found[:systems], found[systems:], forecast.mean)
 
-    def _mixed(
-        self, looked_up: Floats, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]
-    ) -> Floats:
-        """The costs of all systems, shape (2 S,), of which those of prefix systems are looked up, shape (2 P,).
+    def _mixed(self, input_tokens: int, forecast: Forecast, cached_tokens: Mapping[int, int]) -> Floats:
+        """The costs of all systems, shape (2 S,), of which those of prefix systems have been looked up.
 
         They are one product of `_mixing` and the terms: each prefix system's E, each one's R, and the moments.
         """
         m, n, systems, terms = input_tokens, forecast.mean, len(self._systems), self._terms
-        terms[:-6] = looked_up
         terms[-5], terms[-4], terms[-3], terms[-2], terms[-1] = m, m * m, n, m * n, _mean_square(forecast)
         costs: Floats = self._mixing.dot(terms)
         if cached_tokens:
