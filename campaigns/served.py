@@ -1,6 +1,6 @@
 """The whole product on one NVIDIA GPU: a real server, `wattshed agent` beside it, `wattshed serve` in front, clients.
 
-    python campaigns/served.py OUT [--engine plain|batching] [--requests 50] [--phases alone,four,fit,alone,four]
+    python campaigns/served.py OUT [--engine plain|batching] [--requests 50] [--phases alone,four,fit,alone]
 
 Needs `wattshed[gateway,nvidia]`, `transformers[serving]`, torch and openai. Everything is started as a user would start
 it, and ends with this script. `transformers serve` answers one request at a time (`plain`) or batches continuously
