@@ -41,12 +41,20 @@ def run(*arguments: object) -> int:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """What the gateway was started with; in its place stands one that asks every system for its health, and ends."""
+    """What the gateway was started with; in its place stands one that asks every system for its health, and ends.
+
+    The systems of a file, which can be read again, are not there to be asked.
+    """
     started: list[Settings] = []
 
-    async def serve_once(settings: Settings, *, ready: Callable[[int], None] | None = None) -> None:
+    async def serve_once(
+        settings: Settings,
+        *,
+        ready: Callable[[int], None] | None = None,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
         started.append(settings)
-        for system in settings.systems:
+        for system in settings.systems if reread is None else ():
             upstream = Upstream(system.url)
             answer = await upstream.send("GET", "/health", ())
             assert answer.status == 200
@@ -105,6 +113,22 @@ def test_defects_as_json(spoilt: Path, capsys: pytest.CaptureFixture[str]) -> No
 
     assert (wrong["valid"], [one["field"] for one in wrong["defects"]]) == (False, ["listen.prot", "policy.kind"])
     assert (sound["valid"], sound["defects"], sound["systems"]) == (True, [], ["mac", "a100"])
+
+
+def test_what_a_profile_cannot_know_is_said(
+    tmp_path: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More slots than the predictor has seen requests at once are no defect: a check says so, and a start."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(EXAMPLE.read_text().replace("slots: 1", "slots: 4"))
+    doubt = "a100 has 4 slots, and its predictor of llama-2-7b has seen 1 at once"
+
+    assert run("--config", path, "--validate") == 0
+    assert doubt in capsys.readouterr().out
+    assert run("--config", path, "--validate", "--json") == 0
+    assert [one.startswith(doubt) for one in json.loads(capsys.readouterr().out)["doubts"]] == [True]
+    assert run("--config", path) == 0
+    assert (doubt in capsys.readouterr().err, len(served)) == (True, 1)
 
 
 def test_a_wrong_file_does_not_start(spoilt: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,7 @@ def command(
         _report(config, settings, as_json=json_)
     else:
         from wattshed.gateway.app import serve
+        from wattshed.gateway.settings.checks import doubts
         from wattshed.gateway.telemetry.logs import start_logs
 
         def again() -> "Settings":
@@ -80,6 +81,8 @@ def command(
             return read
 
         start_logs(settings.log)
+        for doubt in doubts(settings):
+            typer.echo(f"wattshed: {doubt}", err=True)
         _run(serve(settings, ready=partial(_listening, settings), reread=again))
 
 
@@ -109,10 +112,19 @@ def _read(config: Path, overrides: "Overrides", *, validate: bool, as_json: bool
 
 
 def _report(config: Path, settings: "Settings", *, as_json: bool) -> None:
+    """That the file is sound, in a line, and what is doubtful all the same."""
+    from wattshed.gateway.settings.checks import doubts
+
+    found = doubts(settings)
     names, systems = [model.name for model in settings.models], [system.name for system in settings.systems]
-    document = {"config": str(config), "valid": True, "defects": [], "models": names, "systems": systems}
+    document: dict[str, object] = {"config": str(config), "valid": True, "defects": [], "doubts": list(found)}
     summary = f"{config}: {', '.join(names)} on {', '.join(systems)}, by {settings.policy.name}"
-    emit(document, as_json=as_json, show=lambda console: console.print(summary, markup=False, soft_wrap=True))
+    text = "\n".join([summary, *found])
+    emit(
+        document | {"models": names, "systems": systems},
+        as_json=as_json,
+        show=lambda console: console.print(text, markup=False, soft_wrap=True),
+    )
 
 
 def _show(settings: "Settings", *, as_json: bool) -> None:

@@ -16,6 +16,25 @@ def check(settings: Settings, site: Site) -> None:
     _check_protected(settings, site)
 
 
+def doubts(settings: Settings) -> tuple[str, ...]:
+    """What may be meant, but makes joules of company a guess: more slots than the predictor has seen requests at once.
+
+    Measured on an H100: four at once took 0.58 of the joules that a profile of single requests predicted
+    (docs/explanation/gateway-h100.md).
+    """
+    seen = [
+        (system, one, one.measured.predictor.support.concurrencies[-1])
+        for system in settings.systems
+        for one in system.serves
+    ]
+    return tuple(
+        f"{system.name} has {system.slots} slots, and its predictor of {one.model} has seen {most} at once: what more "
+        "of them share it does not know; profile it with --concurrency"
+        for system, one, most in seen
+        if system.slots > most
+    )
+
+
 def _check_names(settings: Settings, site: Site) -> None:
     """No two things of one name."""
     for place in _repeated([system.name for system in settings.systems]):
