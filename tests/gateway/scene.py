@@ -1,7 +1,8 @@
 """A gateway in front of the demo fleet in one event loop, and a client: the whole way of a request, on real sockets."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -126,3 +127,18 @@ def busy(at: Scene) -> dict[str, object]:
         "waiting": core.slots.waiting,
         "in_flight": tuple(state.in_flight + state.queued for state in states),
     }
+
+
+NOTHING = {"taken": (0, 0), "waiting": (0, 0), "in_flight": (0, 0)}
+"""What is held when nobody is served."""
+
+
+def played(play: Callable[[Scene], Awaitable[None]], **changes: object) -> None:
+    """Run a scene; afterwards nothing is held."""
+
+    async def run() -> None:
+        async with scene(**changes) as at:  # type: ignore[arg-type]  # fields of the settings
+            await play(at)
+            assert busy(at) == NOTHING
+
+    asyncio.run(run())

@@ -1,33 +1,18 @@
 """The gateway from a client's side: every endpoint, on real sockets, in front of the demo fleet."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.gateway.scene import CHAT, Scene, busy, scene
+from tests.gateway.scene import CHAT, Scene, played
 from wattshed.errors import InputError
 from wattshed.gateway.demo.faults import Fault
 from wattshed.gateway.settings.keys_file import add_key
 from wattshed.gateway.settings.settings import Secret
 from wattshed.gateway.wire.http import Headers
-
-NOTHING = {"taken": (0, 0), "waiting": (0, 0), "in_flight": (0, 0)}
-
-
-def played(play: Callable[[Scene], Awaitable[None]], **changes: object) -> None:
-    """Run a scene."""
-
-    async def run() -> None:
-        async with scene(**changes) as at:  # type: ignore[arg-type]  # fields of the settings
-            await play(at)
-            assert busy(at) == NOTHING
-
-    asyncio.run(run())
 
 
 def test_an_answer_comes_with_its_receipt() -> None:

@@ -1,13 +1,13 @@
 """The docs say everything the code has, and nothing it has not."""
 
 import ast
-import importlib.util
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer.main
@@ -21,7 +21,8 @@ COLUMNS = sorted(
     {c.name for c in (*schema.PROFILE, *schema.WORKLOAD, *schema.PREDICTION, *schema.SIMULATED, *schema.PUBLISHED)}
 )
 HEADINGS = ["Status", "Context", "Decision", "Consequences"]
-FOREIGN = {"--no-deps", "--max-num-seqs", "--parallel", "--enable-auto-tool-choice", "--tool-call-parser"} | {
+FOREIGN = {
+    *("--no-deps", "--max-num-seqs", "--parallel", "--enable-auto-tool-choice", "--tool-call-parser"),
     *("--continuous-batching", "--phases"),
 }
 """Flags of pip, of engines and of our campaigns that the docs tell of."""
@@ -29,9 +30,10 @@ MACHINE_PATH = re.compile(r"(?<![\w.:/~])/(?:work|root|home|tmp|Users)/\w")
 
 
 @pytest.fixture(scope="session")
-def everything(prose: dict[str, str], root: Path) -> str:
+def everything(prose: dict[str, str], loaded: Callable[[str], ModuleType]) -> str:
     """All pages together, those that Sphinx generates from the code included."""
-    return "\n".join([*prose.values(), *_generated(root).values()])
+    made: dict[str, str] = loaded("docs/_ext/reference_pages.py").pages()
+    return "\n".join([*prose.values(), *made.values()])
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -149,17 +151,6 @@ def test_no_path_of_a_machine_is_written_down(root: Path) -> None:
 def _flags(verb: str) -> list[str]:
     parameters = typer.main.get_group(app).commands[verb].params
     return [flag for one in parameters for flag in (*one.opts, *one.secondary_opts) if flag.startswith("--")]
-
-
-def _generated(root: Path) -> dict[str, str]:
-    path = root / "docs" / "_ext" / "reference_pages.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    pages: dict[str, str] = module.pages()
-    return pages
 
 
 def _blocks(text: str, language: str) -> list[str]:

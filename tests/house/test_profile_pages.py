@@ -1,7 +1,7 @@
 """The pages on our machines say what the code says: their numbers are made, not typed."""
 
-import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -37,15 +37,9 @@ systems:
 
 
 @pytest.fixture(scope="module")
-def pages(root: Path) -> ModuleType:
+def pages(loaded: Callable[[str], ModuleType]) -> ModuleType:
     """The extension that makes the parts of the page."""
-    path = root / "docs" / "_ext" / "profile_pages.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("docs/_ext/profile_pages.py")
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,6 +1,6 @@
 """The page on the gateway before an H100 says what the raw files say."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,15 +9,9 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def figures(root: Path) -> ModuleType:
+def figures(loaded: Callable[[str], ModuleType]) -> ModuleType:
     """The script that makes the rows."""
-    path = root / "campaigns" / "served_figures.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("campaigns/served_figures.py")
 
 
 def test_every_measured_row_is_that_of_the_raw_files(figures: ModuleType, root: Path, prose: dict[str, str]) -> None:

@@ -4,22 +4,19 @@ The gateway stands in front of the demo fleet on real sockets. Requests go to `m
 is what fails, so whatever `a100` answers was asked again.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
 import numpy as np
 
 from tests.gateway.metering.test_agent import TOKEN
-from tests.gateway.scene import Said, Scene, busy, scene
+from tests.gateway.scene import Said
 from wattshed.gateway.core import Core, Minds
 from wattshed.gateway.events import Event
 from wattshed.gateway.ledger.ledger import Settlement
 from wattshed.gateway.settings.keys import KeyRing
 from wattshed.gateway.settings.settings import AgentSettings, Secret, Settings
-
-NOTHING = {"taken": (0, 0), "waiting": (0, 0), "in_flight": (0, 0)}
 
 
 class Hands:
@@ -31,17 +28,6 @@ class Hands:
     def __call__(self) -> float:
         """The clock, and what it was moved by."""
         return monotonic() + self.ahead_s
-
-
-def played(play: Callable[[Scene], Awaitable[None]], **changes: object) -> None:
-    """Run a scene; afterwards nothing is held."""
-
-    async def run() -> None:
-        async with scene(**changes) as at:  # type: ignore[arg-type]  # fields of the settings
-            await play(at)
-            assert busy(at) == NOTHING
-
-    asyncio.run(run())
 
 
 def code_of(said: Said) -> str:

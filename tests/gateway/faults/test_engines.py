@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateway.faults.play import Hands, at_url, code_of, core_of, played
-from tests.gateway.scene import Said, Scene
+from tests.gateway.faults.play import Hands, at_url, code_of, core_of
+from tests.gateway.scene import Said, Scene, played
 from tests.gateway.wires import Scripted, engine, until
 from wattshed.gateway.demo.faults import Fault, FaultKind
 

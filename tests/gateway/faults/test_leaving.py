@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.gateway.faults.play import NOTHING, played
-from tests.gateway.scene import Scene, busy
+from tests.gateway.scene import NOTHING, Scene, busy, played
 from tests.gateway.wires import calling, until
 from wattshed.gateway.demo.faults import Fault
 

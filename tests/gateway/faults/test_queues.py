@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateway.faults.play import Hands, code_of, played
-from tests.gateway.scene import Scene
+from tests.gateway.faults.play import Hands, code_of
+from tests.gateway.scene import Scene, played
 from tests.gateway.wires import until
 from wattshed.gateway.demo.faults import Fault
 from wattshed.gateway.fleet.health import HealthSettings

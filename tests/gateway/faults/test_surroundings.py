@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.faults.play import Hands, core_of, heard, metered, played
+from tests.gateway.faults.play import Hands, core_of, heard, metered
 from tests.gateway.metering.test_agent import TOKEN, FakeMeter
-from tests.gateway.scene import Scene
+from tests.gateway.scene import Scene, played
 from tests.gateway.wires import until
 from wattshed.gateway import story
 from wattshed.gateway.ledger.ledger import Ledger, Pace, Settlement
