@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -447,6 +448,28 @@ def test_old_rows_go_by_themselves() -> None:
     ledger.close()
 
     assert store.pruned == [NOON - timedelta(seconds=60)]
+
+
+def test_rows_that_come_while_others_are_written_wait_for_the_next_batch() -> None:
+    """Requests that never cease bring a transaction a batch, and not one for every few rows."""
+    began_s: list[float] = []
+
+    class Busy(FakeStore):
+        """A row comes with every write."""
+
+        def write(self, rows: Sequence[Row], settlements: Sequence[Settlement]) -> Written:
+            began_s.append(time.monotonic())
+            if len(began_s) < 4:
+                ledger.append(FULL)
+            return super().write(rows, settlements)
+
+    store = Busy()
+    ledger = Ledger(store, Pace(batch_s=0.05))
+    ledger.append(FULL)
+    wait_until(lambda: len(store.kept) == 4)
+
+    assert ledger.close() == 0
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(began_s))
 
 
 def test_appending_is_quick(record_property: Callable[[str, object], None]) -> None:

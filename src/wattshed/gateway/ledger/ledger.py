@@ -232,21 +232,27 @@ class Ledger:
         """The thread: a batch, a rest, and so on; the last batch comes after `close`."""
         rest_s, pruned_at_s = self._pace.batch_s, -inf
         while not self._closing.wait(rest_s):
-            rest_s = self._pace.batch_s if self._drained() else min(2 * rest_s, MOST_BACK_OFF_S)
+            rest_s = self._pace.batch_s if self._written() else min(2 * rest_s, MOST_BACK_OFF_S)
             if self._pace.keep_s is not None and self._now_s() - pruned_at_s >= self._pace.prune_every_s:
                 self._prune(timedelta(seconds=self._pace.keep_s))
                 pruned_at_s = self._now_s()
-        self._drained()
+        self._written()
         self._store.close()
 
-    def _drained(self) -> bool:
-        """Write batches until nothing waits; False where the store will not have them now."""
-        while self._queue:
-            batch = tuple(self._queue[i] for i in range(min(len(self._queue), MOST_AT_ONCE)))
+    def _written(self) -> bool:
+        """Write what waits now; False where the store will not have it now.
+
+        What comes meanwhile waits for the next turn: where requests never cease, chasing the last of them took a
+        transaction for every few rows.
+        """
+        left = len(self._queue)
+        while left:
+            batch = tuple(self._queue[i] for i in range(min(left, MOST_AT_ONCE)))
             if not self._kept(batch):
                 return False
             for _ in batch:
                 self._queue.popleft()
+            left -= len(batch)
         return True
 
     def _kept(self, batch: Sequence[Row | Settlement]) -> bool:

@@ -26,10 +26,10 @@ MOST_TEXT: Final = 400
 """Characters of a text that are kept; clients choose some of them."""
 
 _NAMES: Final = tuple(f'"{column.name}"' for column in LEDGER)
-_ROWS_AT_ONCE: Final = min(64, MOST_VALUES // len(_NAMES))
+_ROWS_AT_ONCE: Final = tuple(rows for rows in (64, 8, 1) if rows * len(_NAMES) <= MOST_VALUES)
 """Rows of one statement in SQLite. At each the thread gives the interpreter's lock away, and a busy event loop is slow
 to give it back: of 12,500 rows that came as fast as one process could make them, up to 5,500 waited when they were
-written one by one (three runs), and up to 1,200 now. To make them ready takes 0.4 ms, in which the loop may wait."""
+written one by one (three runs), and up to 1,200 by 64. To make 64 ready takes 0.4 ms, in which the loop may wait."""
 
 _FLAGS: Final = tuple(position for position, column in enumerate(LEDGER) if column.kind == "flag")
 _ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("candidates")
@@ -68,7 +68,7 @@ class LedgerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         place = database.marker
-        self._insert, self._insert_many = _insert(place, 1), _insert(place, _ROWS_AT_ONCE)
+        self._inserts = {rows: _insert(place, rows) for rows in _ROWS_AT_ONCE}
         self._update = (
             f"UPDATE {TABLE} SET attributed_energy_j = {place}, attributed_idle_energy_j = {place}, "  # noqa: S608 - ours
             f"energy_reason = {place} WHERE request = {place}"
@@ -129,12 +129,16 @@ class LedgerStore:
 
     def _put(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         """Insert rows, some at a time: SQLite by statements of many, PostgreSQL's driver sends them in a row anyway."""
-        many = len(rows) - len(rows) % _ROWS_AT_ONCE if self._database.place.kind == "sqlite" else 0
-        for at in range(0, many, _ROWS_AT_ONCE):
-            part = map(self._plain, rows[at : at + _ROWS_AT_ONCE])
-            cursor.execute(self._insert_many, tuple(chain.from_iterable(part)))
-        if many < len(rows):
-            cursor.executemany(self._insert, [self._plain(row) for row in rows[many:]])
+        if self._database.place.kind != "sqlite":
+            if rows:
+                cursor.executemany(self._inserts[1], [self._plain(row) for row in rows])
+            return
+        at = 0
+        for many, insert in self._inserts.items():
+            while at + many <= len(rows):
+                part = map(self._plain, rows[at : at + many])
+                cursor.execute(insert, tuple(chain.from_iterable(part)))
+                at += many
 
     def _written_one_by_one(self, rows: Sequence[Row], settled: list[_Plain]) -> Written:
         """The same after a row was refused: each by itself, first mended, and the hopeless ones left out."""
