@@ -26,10 +26,10 @@ MOST_TEXT: Final = 400
 """Characters of a text that are kept; clients choose some of them."""
 
 _NAMES: Final = tuple(f'"{column.name}"' for column in LEDGER)
-_ROWS_AT_ONCE: Final = tuple(rows for rows in (64, 8, 1) if rows * len(_NAMES) <= MOST_VALUES)
-"""Rows of one statement in SQLite. At each the thread gives the interpreter's lock away, and a busy event loop is slow
-to give it back: of 12,500 rows that came as fast as one process could make them, up to 5,500 waited when they were
-written one by one (three runs), and up to 1,200 by 64. To make 64 ready takes 0.4 ms, in which the loop may wait."""
+_ROWS_AT_ONCE: Final = (min(64, MOST_VALUES // len(_NAMES)), 8, 1)
+"""Rows of one statement in SQLite, most first. At each the thread gives the interpreter's lock away, and a busy event
+loop is slow to give it back: of 12,500 rows that came as fast as one process could make them, up to 5,500 waited when
+they were written one by one (three runs), and up to 1,200 by 64. Making 64 ready takes 0.4 ms; the loop may wait."""
 
 _FLAGS: Final = tuple(position for position, column in enumerate(LEDGER) if column.kind == "flag")
 _ARRIVED, _CANDIDATES = Row._fields.index("arrived_at"), Row._fields.index("candidates")
