@@ -238,7 +238,7 @@ async def counted(upstream: Upstream, pattern: str) -> None:
 def test_a_thousand_clients_leave_nothing_behind(tmp_path: Path) -> None:
     """Each leaves at some moment of its request: then no slot is taken, and sockets and memory are as they were."""
     rng = np.random.default_rng(7)
-    with engines(speed_up=100) as fleet, serving(fleet, tmp_path) as at:
+    with engines(speed_up=10) as fleet, serving(fleet, tmp_path) as at:
 
         async def come_and_go(gate: asyncio.Semaphore, stream: bool, patience_s: float) -> None:
             async with gate, calling(at.port) as phone:
@@ -267,7 +267,7 @@ def test_a_thousand_clients_leave_nothing_behind(tmp_path: Path) -> None:
         assert at.process.wait(20) == 0
     outcomes = [row[0] for row in rows(tmp_path)]
     assert set(outcomes) <= {"done", "client_gone"}
-    assert outcomes.count("client_gone") > 100  # how many leave in time hangs on the speed of the machine
+    assert outcomes.count("client_gone") > 100  # an answer takes a tenth of a mac's time, however quick the machine
 
 
 def test_memory_stays_flat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
