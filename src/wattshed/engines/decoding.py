@@ -10,6 +10,7 @@ imported where they are used, since neither is needed to read this module.
 """
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -125,6 +126,7 @@ class StaticStep:
         self.transcript = torch.zeros(self.shape, dtype=torch.long, device=model.device)
         self._model = model
         self._cache = _static_cache(model, tokens)
+        self._remembering = {cache_keyword(model.forward): self._cache, "use_cache": True}
         self._token = torch.zeros((queries, 1), dtype=torch.long, device=model.device)
         self._position = torch.zeros(1, dtype=torch.long, device=model.device)
         self._positions = torch.arange(tokens, device=model.device)
@@ -145,9 +147,8 @@ class StaticStep:
             logits = self._model(
                 input_ids=prompts,
                 position_ids=self._positions[:input_tokens].unsqueeze(0),
-                past_key_values=self._cache,
-                use_cache=True,
                 logits_to_keep=1,
+                **self._remembering,
             ).logits
         self._position.fill_(input_tokens - 1)
         self._accept(logits)
@@ -163,8 +164,7 @@ class StaticStep:
                 input_ids=self._token,
                 attention_mask=visible,
                 position_ids=self._position.unsqueeze(0),
-                past_key_values=self._cache,
-                use_cache=True,
+                **self._remembering,
             ).logits
         self._accept(logits)
 
@@ -192,6 +192,11 @@ def cuda_graph(step: StaticStep) -> Callable[[], None]:
         step()
     replay: Callable[[], None] = graph.replay
     return replay
+
+
+def cache_keyword(forward: Callable[..., object]) -> str:
+    """What a model calls its KV cache: `past_key_values`, or `cache` from transformers 5.24 on."""
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
 
 def _static_cache(model: "PreTrainedModel", tokens: int) -> "StaticCache":
